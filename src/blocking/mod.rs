@@ -1,0 +1,98 @@
+//! `unblock`: closures that block, on threads of their own.
+//!
+//! The pool is one for the process. A task that calls [`unblock`] parks; a pool thread runs the closure on
+//! its own stack and wakes the task. The job lives in the task's frame, so the closure may borrow; for that
+//! the wait ends with the closure and not before: it cannot be cancelled.
+
+mod pool;
+
+use core::cell::UnsafeCell;
+use core::panic::AssertUnwindSafe;
+use core::ptr::NonNull;
+use std::panic::{catch_unwind, resume_unwind};
+use std::thread;
+
+use crate::park::{self, Deadline, Mask, Outcome, Reason, Wait, Waiter};
+use pool::Job;
+
+/// Runs `f` on a pool of threads while the calling task waits, so that what blocks in it blocks no worker.
+///
+/// For std's file operations, blocking C libraries, long computations: anything that would keep the worker's
+/// other tasks waiting. `f` may borrow from the caller. On a thread that is no task it simply runs there.
+///
+/// The pool starts a thread for each closure that finds none idle, up to 512; further ones wait their turn. A
+/// thread that was idle for 10 seconds ends. If no thread can be started and none is there, `f` runs on the
+/// worker, after a warning.
+///
+/// # Cancellation
+/// The wait is not a suspension point: a cancellation waits for the end of `f`, whose value is returned.
+///
+/// # Panics
+/// With the payload of `f`, if `f` panics.
+///
+/// # Examples
+/// ```
+/// layby::run(|| {
+///     let path = String::from("Cargo.toml");
+///     let size = layby::unblock(|| std::fs::metadata(&path).map(|m| m.len()));
+///     assert!(size.unwrap() > 0);
+/// });
+/// ```
+pub fn unblock<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    if !park::on_task() {
+        return f();
+    }
+    let call = Call { waiter: Waiter::current(), closure: UnsafeCell::new(Some(f)), result: UnsafeCell::new(None) };
+    // SAFETY: `call` stays where it is until the job has run: the wait below ends only by its wake.
+    let job = unsafe { Job::new(NonNull::from(&call).cast(), run::<F, T>) };
+    if let Err(job) = pool::submit(job) {
+        // SAFETY: it was not run, and is run once here.
+        unsafe { job.run() };
+    }
+    let mask = Mask::new();
+    let outcome = park::park(Reason::Unblock, Deadline::NEVER, &call.waiter, &Claimed);
+    debug_assert_eq!(outcome, Outcome::Woken);
+    drop(mask);
+    let result = call.result.into_inner().expect("a job that woke its task has a result");
+    result.unwrap_or_else(|payload| resume_unwind(payload))
+}
+
+/// What lies on the task's stack meanwhile. Until the wake it is the pool thread's.
+struct Call<F, T> {
+    waiter: Waiter,
+    closure: UnsafeCell<Option<F>>,
+    result: UnsafeCell<Option<thread::Result<T>>>,
+}
+
+/// The wait was claimed before it began: only the job ends it.
+struct Claimed;
+
+impl Wait for Claimed {
+    fn withdraw(&self) -> bool {
+        false
+    }
+}
+
+/// On a pool thread: the closure, the result, the wake.
+///
+/// # Safety
+/// `call` points to the `Call<F, T>` of a task that waits for it; once.
+unsafe fn run<F: FnOnce() -> T, T>(call: NonNull<()>) {
+    let call = call.cast::<Call<F, T>>();
+    // SAFETY: the task waits, so its frame is there, until the wake below.
+    let (waiter, closure, result) = unsafe {
+        let call = call.as_ref();
+        (&raw const call.waiter, call.closure.get(), call.result.get())
+    };
+    // SAFETY: this thread's, until the wake.
+    let closure = unsafe { (*closure).take() }.expect("a job runs once");
+    let value = catch_unwind(AssertUnwindSafe(closure));
+    // SAFETY: as above.
+    unsafe { *result = Some(value) };
+    // SAFETY: the wait was this job's to end from the start, and nothing of the frame is touched again.
+    unsafe { Waiter::wake(waiter) };
+}

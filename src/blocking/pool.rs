@@ -1,0 +1,105 @@
+//! The threads behind `unblock`: as many as there are closures that block, up to a limit.
+
+use core::ptr::NonNull;
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, Once, PoisonError};
+use std::thread;
+
+/// The most threads there are.
+const LIMIT: usize = 512;
+/// How long a thread waits for the next job before it ends.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// A call that waits for a thread.
+#[derive(Debug)]
+pub(super) struct Job {
+    call: NonNull<()>,
+    run: unsafe fn(NonNull<()>),
+}
+
+// SAFETY: closure and result are `Send`, and the frame they lie in waits for the job.
+unsafe impl Send for Job {}
+
+impl Job {
+    /// # Safety
+    /// `call` stays valid for `run` until the job has been run.
+    pub(super) unsafe fn new(call: NonNull<()>, run: unsafe fn(NonNull<()>)) -> Job {
+        Job { call, run }
+    }
+
+    /// # Safety
+    /// Once.
+    pub(super) unsafe fn run(&self) {
+        // SAFETY: valid by `new`, once by this function's contract.
+        unsafe { (self.run)(self.call) };
+    }
+}
+
+struct State {
+    jobs: VecDeque<Job>,
+    /// Threads there are, and those of them that wait for a job and were not promised one.
+    threads: usize,
+    idle: usize,
+}
+
+static STATE: Mutex<State> = Mutex::new(State { jobs: VecDeque::new(), threads: 0, idle: 0 });
+static WORK: Condvar = Condvar::new();
+
+/// Queues a job, and sees to a thread for it.
+///
+/// # Errors
+/// There is no thread and none can be started: the job comes back.
+pub(super) fn submit(job: Job) -> Result<(), Job> {
+    let call = job.call;
+    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    state.jobs.push_back(job);
+    if state.idle >= state.jobs.len() {
+        drop(state);
+        WORK.notify_one();
+        return Ok(());
+    }
+    if state.threads == LIMIT {
+        return Ok(());
+    }
+    state.threads += 1;
+    drop(state);
+    let started = thread::Builder::new().name("layby-unblock".into()).spawn(work);
+    let Err(error) = started else { return Ok(()) };
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
+        eprintln!("layby: no thread for a blocking call: {error} (raise `ulimit -u`)");
+    });
+    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    state.threads -= 1;
+    if state.threads > 0 {
+        return Ok(());
+    }
+    // No thread took it meanwhile, or it is not in the queue any more.
+    match state.jobs.iter().position(|queued| queued.call == call) {
+        Some(place) => state.jobs.remove(place).map_or(Ok(()), Err),
+        None => Ok(()),
+    }
+}
+
+/// A pool thread's life.
+fn work() {
+    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        while let Some(job) = state.jobs.pop_front() {
+            drop(state);
+            // SAFETY: taken out of the queue, so once.
+            unsafe { job.run() };
+            state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+        }
+        state.idle += 1;
+        let waited = WORK.wait_timeout_while(state, IDLE, |state| state.jobs.is_empty());
+        let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        state = guard;
+        state.idle -= 1;
+        if timeout.timed_out() && state.jobs.is_empty() {
+            state.threads -= 1;
+            return;
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The switch: the one file that names corosensei, so that another switch could take its place.
+//!
+//! A [`Coroutine`] is a stack with a suspended computation on it. It is *never dropped while
+//! suspended* with frames of others on its stack: corosensei would throw through them, again at each
+//! later suspend, and a destructor that blocks would abort the process. What may be left suspended is
+//! only a body that waits at its own top frame, which ends when it is resumed with the order to.
+//!
+//! No panic may leave a body (it would abort: there is no frame below to catch it).
+
+use core::num::NonZeroUsize;
+
+use crate::stack::Stack;
+
+/// corosensei's view of one of our stacks.
+struct CoStack(Stack);
+
+// SAFETY: a `Stack` is at least `stack::MIN_SIZE` bytes of mapped memory above a guard that faults,
+// its base and limit are 16-aligned, and it is owned: nothing else uses the range.
+unsafe impl corosensei::stack::Stack for CoStack {
+    #[inline(always)]
+    fn base(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.0.base()).expect("a stack does not end at address 0")
+    }
+
+    #[inline]
+    fn limit(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.0.limit()).expect("a stack does not begin at address 0")
+    }
+}
+
+/// What the body of a coroutine suspends itself with.
+pub(crate) type Yielder<In, Out> = corosensei::Yielder<In, Out>;
+
+/// A stack and what runs on it. `In` goes in at each resume, `Out` comes out at each suspend.
+pub(crate) struct Coroutine<In: 'static, Out: 'static>(corosensei::Coroutine<In, Out, (), CoStack>);
+
+impl<In: 'static, Out: 'static> core::fmt::Debug for Coroutine<In, Out> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Coroutine").field("done", &self.0.done()).finish_non_exhaustive()
+    }
+}
+
+impl<In: 'static, Out: 'static> Coroutine<In, Out> {
+    /// Puts `body` on the stack. It begins at the first resume.
+    pub(crate) fn new(stack: Stack, body: fn(&Yielder<In, Out>, In)) -> Coroutine<In, Out> {
+        Coroutine(corosensei::Coroutine::with_stack(CoStack(stack), body))
+    }
+
+    /// Runs the body to its next suspend (`Some`) or its end (`None`).
+    #[inline(always)]
+    pub(crate) fn resume(&mut self, input: In) -> Option<Out> {
+        match self.0.resume(input) {
+            corosensei::CoroutineResult::Yield(out) => Some(out),
+            corosensei::CoroutineResult::Return(()) => None,
+        }
+    }
+
+    /// The stack of a coroutine whose body has ended.
+    pub(crate) fn into_stack(self) -> Stack {
+        self.0.into_stack().0
+    }
+}

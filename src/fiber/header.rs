@@ -1,0 +1,254 @@
+//! The header: what the runtime knows of one task.
+
+use core::cell::{Cell, UnsafeCell};
+use core::fmt;
+use core::ops::Deref;
+use core::panic::Location;
+use core::ptr::{self, NonNull};
+
+use super::carrier::{Carrier, Order, Signal};
+use super::join::JoinSlot;
+use super::state::{self, State};
+use crate::coroutine::Yielder;
+use crate::util::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
+use crate::util::fifo::Linked;
+
+/// How a task's code suspends it.
+pub(crate) type TaskYielder = Yielder<Order, Signal>;
+
+/// What differs from one type of closure to the next.
+#[derive(Debug)]
+pub(crate) struct Vtable {
+    /// Runs the closure to its end, stores the result and settles the join slot. Never unwinds.
+    ///
+    /// # Safety
+    /// Once, on the task's own stack.
+    pub(crate) run: unsafe fn(NonNull<Header>),
+    /// Drops a closure that will never run, and settles the join slot.
+    ///
+    /// # Safety
+    /// Once, instead of `run`, on a stack where user code may run.
+    pub(crate) discard: unsafe fn(NonNull<Header>),
+    /// Frees the allocation; closure and result are gone already.
+    ///
+    /// # Safety
+    /// Once, after the last use.
+    pub(crate) free: unsafe fn(NonNull<Header>),
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// Not started, or in the run queue.
+    Queued,
+    /// On its stack, now.
+    Running,
+    /// Suspended, in no run queue.
+    Parked,
+    /// Ended.
+    Done,
+}
+
+/// A set of the reasons for which a parked task can go on. Home worker only, plain bits.
+pub(crate) struct Signals;
+
+impl Signals {
+    /// Its wait was claimed, and here is the wake.
+    pub(crate) const WAKE: u8 = state::WAKE as u8;
+    /// Something it may be looking at has changed.
+    pub(crate) const NOTIFY: u8 = state::NOTIFY as u8;
+    /// It was cancelled.
+    pub(crate) const CANCEL: u8 = state::CANCEL as u8;
+    /// Its deadline has passed.
+    pub(crate) const TIMEOUT: u8 = 1 << 7;
+}
+
+/// One task.
+///
+/// The fields of the first group belong to the *home worker*, the one thread that ever runs the task
+/// (before the start: to whoever holds the task in a queue). They are plain memory.
+#[repr(C, align(16))]
+pub(crate) struct Header {
+    /// The link of the run queue, or of a queue of unstarted closures (then under that queue's lock).
+    pub(crate) link: Cell<*const Header>,
+    /// The stack and what is on it: `Some` from the start to the end.
+    pub(crate) carrier: UnsafeCell<Option<Carrier>>,
+    /// How to leave the stack; set by the carrier before the closure runs.
+    pub(crate) yielder: Cell<*const TaskYielder>,
+    /// Where it stands.
+    pub(crate) run: Cell<Run>,
+    /// Which `Signals` have come and were not taken yet.
+    pub(crate) signals: Cell<u8>,
+    /// Which `Signals` the present wait goes on for.
+    pub(crate) accepts: Cell<u8>,
+    /// The task unwinds (see `park::unwinding`).
+    pub(crate) unwinding: Cell<bool>,
+    /// What it waits for: a `park::Reason`, as its number.
+    pub(crate) reason: Cell<u8>,
+    /// How deep it is in regions that hold cancellation back.
+    pub(crate) masked: Cell<u16>,
+
+    /// What anyone may tell the task.
+    pub(crate) state: State,
+    /// `unpark`'s token, as std's.
+    pub(crate) token: AtomicBool,
+    /// The link of the home worker's inbox: whoever turned the first pending bit on, then the drainer.
+    pub(crate) inbox_link: AtomicPtr<Header>,
+    refs: AtomicUsize,
+    /// The one that waits for the end.
+    pub(crate) join: JoinSlot<()>,
+    /// The home worker's shared part, as the scheduler knows it; null before the start. Written once by
+    /// the home worker.
+    pub(crate) home: AtomicPtr<()>,
+
+    /// What differs by type.
+    pub(crate) vtable: &'static Vtable,
+    /// Unique in the process.
+    pub(crate) id: u64,
+    /// Where it was spawned.
+    pub(crate) spawned_at: &'static Location<'static>,
+    /// Its name, if it was given one.
+    pub(crate) name: Option<Box<str>>,
+    /// Bytes of stack that it asks for.
+    pub(crate) stack_size: usize,
+}
+
+// SAFETY: the link is written by the queue that the task is in and by nothing else.
+unsafe impl Linked for Header {
+    #[inline(always)]
+    fn next(&self) -> &Cell<*const Header> {
+        &self.link
+    }
+}
+
+impl Header {
+    /// A header of a task that has not started, with `refs` references.
+    pub(crate) fn new(
+        vtable: &'static Vtable,
+        id: u64,
+        name: Option<Box<str>>,
+        stack_size: usize,
+        spawned_at: &'static Location<'static>,
+        refs: usize,
+    ) -> Header {
+        Header {
+            link: Cell::new(ptr::null()),
+            carrier: UnsafeCell::new(None),
+            yielder: Cell::new(ptr::null()),
+            run: Cell::new(Run::Queued),
+            signals: Cell::new(0),
+            accepts: Cell::new(0),
+            unwinding: Cell::new(false),
+            reason: Cell::new(0),
+            masked: Cell::new(0),
+            state: State::held(),
+            token: AtomicBool::new(false),
+            inbox_link: AtomicPtr::new(ptr::null_mut()),
+            refs: AtomicUsize::new(refs),
+            join: JoinSlot::new(),
+            home: AtomicPtr::new(ptr::null_mut()),
+            vtable,
+            id,
+            spawned_at,
+            name,
+            stack_size,
+        }
+    }
+
+    /// The home worker drops the references that came with `bits` (see `State`).
+    ///
+    /// # Safety
+    /// `bits` were returned by this header's `drain` or `start`, once; `this` is alive.
+    pub(crate) unsafe fn drop_references(this: NonNull<Header>, bits: u32) {
+        for _ in 0..state::references(bits) {
+            // SAFETY: each bit came with one reference.
+            drop(unsafe { FiberRef::from_raw(this) });
+        }
+    }
+}
+
+impl fmt::Display for Header {
+    /// `'name'` or `#17`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "'{name}'"),
+            None => write!(f, "#{}", self.id),
+        }
+    }
+}
+
+/// A counted reference to a task's header.
+pub(crate) struct FiberRef(NonNull<Header>);
+
+// SAFETY: through a reference only the shared and the constant fields are touched; the plain ones are
+// the home worker's, which reaches them through raw pointers on its own thread.
+unsafe impl Send for FiberRef {}
+// SAFETY: as above.
+unsafe impl Sync for FiberRef {}
+
+impl FiberRef {
+    /// Takes over one reference.
+    ///
+    /// # Safety
+    /// The caller owns one reference to `header` and gives it up.
+    pub(crate) unsafe fn from_raw(header: NonNull<Header>) -> FiberRef {
+        FiberRef(header)
+    }
+
+    /// Gives the reference up to the caller.
+    pub(crate) fn into_raw(self) -> NonNull<Header> {
+        let header = self.0;
+        core::mem::forget(self);
+        header
+    }
+
+    /// A further reference to a task that is alive.
+    ///
+    /// # Safety
+    /// `header` is alive.
+    pub(crate) unsafe fn share(header: NonNull<Header>) -> FiberRef {
+        // SAFETY: alive, by this function's contract.
+        let refs = unsafe { &header.as_ref().refs };
+        // Relaxed: the caller has a reference already, as in `Arc`.
+        refs.fetch_add(1, Ordering::Relaxed);
+        FiberRef(header)
+    }
+
+    pub(crate) fn as_ptr(&self) -> NonNull<Header> {
+        self.0
+    }
+}
+
+impl Deref for FiberRef {
+    type Target = Header;
+
+    fn deref(&self) -> &Header {
+        // SAFETY: a counted reference keeps it alive.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Clone for FiberRef {
+    fn clone(&self) -> FiberRef {
+        // SAFETY: a counted reference keeps it alive.
+        unsafe { FiberRef::share(self.0) }
+    }
+}
+
+impl Drop for FiberRef {
+    #[inline]
+    fn drop(&mut self) {
+        // Release pairs with the Acquire fence below, in whichever thread drops last.
+        if self.refs.fetch_sub(1, Ordering::Release) == 1 {
+            fence(Ordering::Acquire);
+            // SAFETY: that was the last reference.
+            unsafe { (self.vtable.free)(self.0) };
+        }
+    }
+}
+
+impl fmt::Debug for FiberRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FiberRef({})", &**self)
+    }
+}

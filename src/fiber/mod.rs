@@ -1,0 +1,26 @@
+//! A task as the scheduler sees it: a [`Header`], reached through counted [`FiberRef`]s, with its state
+//! word, its join slot and, while it is started, the coroutine it runs on.
+//!
+//! ```text
+//!   one allocation: TaskCell<F, T>                           the stack, from the home worker's pool
+//!   ┌───────────────────────────────────────────────┐       ┌──────────────────────────────┐ high
+//!   │ Header                                        │       │ carrier body (`carrier.rs`)  │
+//!   │  home worker only: link, coroutine, run, …    │──────▶│  the task's closure          │
+//!   │  anyone: state word, inbox link, refs, join   │       │   …                          │
+//!   │  never written again: vtable, id, name, place │       │    park → suspend            │
+//!   ├───────────────────────────────────────────────┤       │                              │
+//!   │ closure, later result                         │       │ guard                        │
+//!   └───────────────────────────────────────────────┘       └──────────────────────────────┘ low
+//! ```
+//!
+//! Nothing here parks or schedules; that is for the layers above.
+
+mod carrier;
+mod header;
+mod join;
+mod state;
+
+pub(crate) use carrier::{Carrier, Signal};
+pub(crate) use header::{FiberRef, Header, Run, Signals, TaskYielder, Vtable};
+pub(crate) use join::Settled;
+pub(crate) use state::{CANCEL, NOTIFY, Post};

@@ -1,0 +1,13 @@
+//! Several closures at once, all results together.
+//!
+//! Each closure is a task of its own; the caller waits for all of them, so they may borrow from it. A panic of one
+//! reaches the caller when all have ended: the first in order of input. If the caller is cancelled while it waits,
+//! so are they, and it still waits for their end.
+
+mod child;
+mod iter;
+mod tuple;
+
+pub use self::iter::{gather, gather_limit, gather_results};
+#[doc(hidden)]
+pub use self::tuple::{Tuple, TupleLocal};

@@ -1,0 +1,3 @@
+//! Descriptors that park the task, not the thread.
+
+pub(crate) mod descriptor;

@@ -1,0 +1,12 @@
+//! TCP: connections and those who wait for them.
+
+#![forbid(unsafe_code)]
+
+mod incoming;
+mod listener;
+mod stream;
+mod transfer;
+
+pub use self::incoming::Incoming;
+pub use self::listener::TcpListener;
+pub use self::stream::TcpStream;

@@ -1,0 +1,117 @@
+//! Cancellation, as `park` delivers it: by unwinding, level-triggered, never into an unwinding task.
+//!
+//! # "The task unwinds"
+//! std counts panics by OS thread and shows only a bool. A task that parks in a destructor, while it unwinds,
+//! leaves its thread counting, so its worker mates would look as if they were panicking. So:
+//!
+//! * The worker counts its tasks that are *parked while they unwind* (`parked_unwinding`).
+//! * While that is zero, `thread::panicking()` tells exactly whether the running task unwinds, and
+//!   [`look`] copies it into the task's own mark.
+//! * While it is not, the mark as it was decides. It is set when layby throws, and cleared where layby catches.
+//!
+//! What remains: a task that panics by itself while a worker mate is parked mid-unwind, and reaches a
+//! suspension point in a destructor before any exact look. It is then taken for not unwinding.
+
+use core::any::Any;
+use core::ptr;
+use std::panic::resume_unwind;
+use std::thread;
+
+use crate::fiber::{CANCEL, FiberRef, Header, Signals};
+use crate::sched::{self, Worker};
+use crate::util::atomic::Ordering;
+
+/// The payload of a cancellation's unwinding. Nobody else can make one.
+#[derive(Debug)]
+struct Cancellation;
+
+/// Whether a caught payload is a cancellation's.
+pub(crate) fn is_cancellation(payload: &(dyn Any + Send)) -> bool {
+    payload.is::<Cancellation>()
+}
+
+/// Unwinds the task, because it is cancelled. No panic hook runs.
+#[cold]
+#[inline(never)]
+pub(crate) fn throw_cancelled() -> ! {
+    if let Some((_, task)) = sched::current() {
+        task.unwinding.set(true);
+    }
+    resume_unwind(Box::new(Cancellation))
+}
+
+/// Brings the task's mark up to date, if that can be done exactly.
+#[inline(always)]
+pub(super) fn look(worker: &Worker, task: &Header) {
+    if worker.parked_unwinding.get() == 0 {
+        task.unwinding.set(thread::panicking());
+    }
+}
+
+/// Whether a cancellation may be thrown into the task now. [`look`] comes first.
+#[inline(always)]
+pub(super) fn is_cancellable(task: &Header) -> bool {
+    // Built with `panic = "abort"` nothing can unwind: all waits go on as if not cancelled.
+    cfg!(panic = "unwind") && !task.unwinding.get() && task.masked.get() == 0
+}
+
+/// Whether the caller's task unwinds; on a thread that is no task, whether the thread does.
+pub(crate) fn panicking() -> bool {
+    match sched::current() {
+        None => thread::panicking(),
+        Some((worker, task)) => {
+            look(worker, task);
+            task.unwinding.get()
+        }
+    }
+}
+
+/// Layby has caught what unwound the running task.
+pub(crate) fn unwind_ended() {
+    if let Some((_, task)) = sched::current() {
+        task.unwinding.set(false);
+    }
+}
+
+/// Whether the caller's task is cancelled; false on a thread that is no task.
+pub(crate) fn is_cancelled() -> bool {
+    sched::current().is_some_and(|(_, task)| task.state.is_cancelled())
+}
+
+/// While it lives, the task that made it is not cancelled: what comes waits.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Mask(core::marker::PhantomData<*const ()>);
+
+impl Mask {
+    pub(crate) fn new() -> Mask {
+        if let Some((_, task)) = sched::current() {
+            task.masked.set(task.masked.get() + 1);
+        }
+        Mask(core::marker::PhantomData)
+    }
+}
+
+impl Drop for Mask {
+    fn drop(&mut self) {
+        if let Some((_, task)) = sched::current() {
+            task.masked.set(task.masked.get() - 1);
+        }
+    }
+}
+
+/// Cancels a task: the sticky flag, and a message behind it (rule 7). From any thread, at any time of the
+/// task's life.
+pub(crate) fn cancel(task: &FiberRef) {
+    // Relaxed: compared with this worker's own, which only this thread can have written.
+    let home = task.home.load(Ordering::Relaxed);
+    if let Some(worker) = sched::current_worker()
+        && ptr::eq(worker.remote, home.cast())
+    {
+        task.state.set_cancelled();
+        // SAFETY: the reference keeps it alive, and it is at home here.
+        unsafe { worker.signal(task.as_ptr(), Signals::CANCEL) };
+        return;
+    }
+    super::token::post(task, CANCEL);
+}

@@ -1,0 +1,61 @@
+//! Deadlines: a point of the monotonic clock, or never.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use crate::sys::clock;
+
+/// When a wait is to be given up. Nanoseconds of the monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Deadline(u64);
+
+impl Deadline {
+    /// No deadline.
+    pub(crate) const NEVER: Deadline = Deadline(u64::MAX);
+
+    /// `duration` from now. What the clock cannot count (584 years) is never.
+    pub(crate) fn after(duration: Duration) -> Deadline {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Deadline(clock::now_ns().saturating_add(nanos))
+    }
+
+    /// At `instant`; one that is past is now.
+    pub(crate) fn at(instant: Instant) -> Deadline {
+        Deadline::after(instant.saturating_duration_since(Instant::now()))
+    }
+
+    #[inline]
+    pub(crate) fn is_never(self) -> bool {
+        self == Deadline::NEVER
+    }
+
+    #[inline]
+    pub(crate) fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// How long until then; zero if it is past. Of no use for `NEVER`.
+    pub(crate) fn remaining(self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(clock::now_ns()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_counted_is_never() {
+        assert!(Deadline::after(Duration::MAX).is_never());
+        assert!(Deadline::after(Duration::from_nanos(u64::MAX)).is_never());
+        assert!(!Deadline::after(Duration::from_secs(3600)).is_never());
+    }
+
+    #[test]
+    fn a_past_instant_is_now() {
+        let past = Instant::now() - Duration::from_millis(5);
+        assert_eq!(Deadline::at(past).remaining(), Duration::ZERO);
+        let remaining = Deadline::at(Instant::now() + Duration::from_secs(10)).remaining();
+        assert!(remaining <= Duration::from_secs(10) && remaining > Duration::from_secs(9));
+    }
+}

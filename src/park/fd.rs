@@ -1,0 +1,92 @@
+//! Waiting for a descriptor, on the reactor of the worker that the task lives on.
+
+use core::ptr::NonNull;
+use std::io;
+use std::os::fd::RawFd;
+
+use super::{Deadline, Outcome, Reason, Wait, Waiter, park, throw_cancelled, yield_now};
+use crate::reactor::{Direction, FdWait, Reactor, Source};
+use crate::sched;
+
+/// Whether the caller is a task.
+#[inline]
+pub(crate) fn on_task() -> bool {
+    sched::current().is_some()
+}
+
+/// The reactor of the caller's worker; None on a thread that is no task.
+#[inline]
+pub(crate) fn with_reactor<R>(f: impl FnOnce(&Reactor) -> R) -> Option<R> {
+    sched::current().map(|(worker, _)| f(&worker.reactor))
+}
+
+/// After an I/O operation that did not wait: a task that never has to wait yields now and then.
+#[inline]
+pub(crate) fn spend_io_budget() {
+    if let Some((worker, _)) = sched::current() {
+        match worker.io_budget.get() {
+            0 => yield_now(),
+            left => worker.io_budget.set(left - 1),
+        }
+    }
+}
+
+/// A node in a reactor's list of waiters.
+struct FdNode<'a> {
+    reactor: &'a Reactor,
+    node: FdWait,
+}
+
+impl Wait for FdNode<'_> {
+    fn withdraw(&self) -> bool {
+        // SAFETY: the node was made for this reactor's thread, which is this one.
+        unsafe { self.reactor.remove(NonNull::from(&self.node)) }
+    }
+}
+
+/// Waits until `fd` may be ready. `Ok` means: try again.
+///
+/// A suspension point: unwinds if the task is cancelled. Must be called on a task.
+///
+/// # Errors
+/// `TimedOut` at the deadline; what `epoll_ctl` says of a descriptor that cannot be waited for.
+#[inline(always)]
+pub(crate) fn fd_wait(
+    source: &Source,
+    fd: RawFd,
+    direction: Direction,
+    deadline: Deadline,
+) -> io::Result<()> {
+    let (worker, task) = sched::current().expect("fd_wait is for tasks");
+    let wait = FdNode { reactor: &worker.reactor, node: FdWait::new(NonNull::from(task).cast()) };
+    if !enqueue(&wait, source, fd, direction)? {
+        return Ok(());
+    }
+    let reason = match direction {
+        Direction::Read => Reason::Read,
+        Direction::Write => Reason::Write,
+    };
+    match park(reason, deadline, &Waiter::Task(NonNull::from(task)), &wait) {
+        Outcome::Woken => Ok(()),
+        Outcome::TimedOut => Err(io::ErrorKind::TimedOut.into()),
+        Outcome::Cancelled => throw_cancelled(),
+    }
+}
+
+/// False: it may be ready already, as a look at its flags says.
+#[inline(never)]
+fn enqueue(
+    wait: &FdNode<'_>,
+    source: &Source,
+    fd: RawFd,
+    direction: Direction,
+) -> io::Result<bool> {
+    let key = source.key(wait.reactor, fd)?;
+    if wait.reactor.may_be_ready(key, direction) {
+        return Ok(false);
+    }
+    // SAFETY: the node is on the caller's frame, on this worker, and is unlinked before the frame ends:
+    // `park` returns only when it is.
+    unsafe { wait.reactor.enqueue(key, direction, NonNull::from(&wait.node)) };
+    Ok(true)
+}

@@ -1,0 +1,340 @@
+//! `park`: THE blocking primitive. Everything that waits, waits here, and nothing else suspends a task.
+//!
+//! A *wait* has three parts: the operation puts a *wait node* into some queue, it parks, and somebody takes
+//! the node out and wakes it. [`park`] ends in one of three ways, [`Outcome`]: woken, past the deadline,
+//! or cancelled. It works on a task, which it suspends, and on any other thread, which it blocks; so all of
+//! layby can be called from anywhere.
+//!
+//! # The protocol
+//! 1. **Owners.** The run state, the signals and the run-queue link of a task are its home worker's: plain memory
+//!    that no other thread touches. The state word and the inbox link are anyone's, by rule 5. Wait nodes are
+//!    under rule 2.
+//! 2. **Nodes.** A wait node lives on the waiter's stack. It is linked, unlinked and, while linked, touched only
+//!    under its queue's lock (or by the atomic operations that are its queue, as in the join slot; or, where
+//!    all of a queue's users are one worker, by that thread alone, as in the reactor and the timer wheel). That
+//!    lock is never held over a switch, a user's callback or drop, an allocation or a syscall.
+//! 3. **Claim.** Unlinking *is* the claim. A waker, the deadline, a cancellation: whoever unlinks the node has
+//!    decided the wait; the others find it gone and stop.
+//! 4. **Lease.** From the claim to the push the waiter cannot run: it takes a wake to end a claimed wait. So the
+//!    claimer, and only it, may still write the outcome into the node after unlocking. The push is its last touch
+//!    of node and header. Losers touch nothing outside the lock.
+//! 5. **Push.** On the home worker a wake is an append to the run queue. Elsewhere: turn the bit on in the
+//!    state word; who turned the first one on pushes the header on the home's inbox, then wakes the worker if it
+//!    sleeps. A `WAKE` needs no reference (4); any other bit comes with one.
+//! 6. **Drain.** The home drains its inbox in its loop, so after the task's switch: a wake that comes between
+//!    linking the node and suspending is not lost, the task is made ready after it has suspended. The
+//!    deadline and `CANCEL` make the task ready as well; it then *withdraws*: tries to unlink its own node.
+//!    Won: timed out, or cancelled. Lost: the node was claimed, so a wake is coming, and the task waits
+//!    for that one; it returns what it was given.
+//! 7. **Cancel.** `cancel` sets the sticky flag and pushes `CANCEL`. `park` looks at the flag after linking
+//!    and before suspending; a flag set later finds the message behind it. Both lead to a withdrawal.
+//! 8. **Tokens.** `unpark` has no node: it sets the task's token and posts `NOTIFY`, with a reference. The
+//!    token is what counts; a `NOTIFY` that comes to a task in another wait makes nothing ready and is kept until
+//!    a wait that asks for it, which looks at its token again.
+//! 9. **Threads.** A waiter that is no task has a [`Parker`], counted. Who wakes it clones the count before
+//!    it stores the word that lets the thread go, and touches only the clone from there on.
+//!
+//! # Which race each step closes
+//! * *Wake before suspend*: rule 6. On the home worker nothing else runs between linking and suspending.
+//! * *Two wakers, or a waker and a deadline*: rule 3, one of them unlinks.
+//! * *The waiter's frame dies under its waker*: rule 4. A lost withdrawal waits for the push.
+//! * *The task ends while someone still pushes it*: a `WAKE` cannot be late (4), other bits hold a reference
+//!   (5), and the worker's shared part is never freed (`sched::remote`).
+//! * *A push between the drain and the sleep*: `sched::remote`, S1 to S5.
+//! * *A cancel between the test and the suspend*: rule 7, the message.
+//!
+//! # Rejected
+//! * *An epoch in each node, so that late wakes can be told apart*: needed where a wake may come after the wait
+//!   was given up. Here unlinking decides, so there are none.
+//! * *The scheduler withdraws on the task's behalf*: one switch less for each timeout, but it would run code of
+//!   every queue on the scheduler's stack, which this way runs nothing but its own.
+//! * *Cancelling by claiming the node from outside*: the canceller would need to know the node's queue, and
+//!   take its lock, from a thread that the waiter may be racing to end.
+
+mod cancel;
+mod deadline;
+mod fd;
+mod reason;
+mod thread;
+mod token;
+
+use core::ptr::NonNull;
+use std::sync::Arc;
+
+pub(crate) use self::cancel::{
+    Mask, cancel, is_cancellation, is_cancelled, panicking, throw_cancelled, unwind_ended,
+};
+pub(crate) use self::deadline::Deadline;
+pub(crate) use self::fd::{fd_wait, on_task, spend_io_budget, with_reactor};
+pub(crate) use self::reason::Reason;
+pub(crate) use self::thread::{Parker, ThreadTask};
+pub(crate) use self::token::{park_for_token, unpark};
+
+use crate::fiber::{Header, Run, Signal, Signals};
+use crate::sched::{self, Worker};
+use crate::timer;
+use crate::util::atomic::Ordering;
+
+/// How a wait ended.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The node was claimed.
+    Woken,
+    /// The deadline has passed; the node is unlinked.
+    TimedOut,
+    /// The task was cancelled; the node is unlinked. The caller tidies up and calls [`throw_cancelled`].
+    Cancelled,
+}
+
+/// The waiter's side of a queue: how to take one's own node out again.
+pub(crate) trait Wait {
+    /// Rule 6. True: the node was linked, and is not any more. False: somebody has claimed it.
+    fn withdraw(&self) -> bool;
+}
+
+/// A wait that nobody ends but the deadline or a cancellation.
+#[derive(Debug)]
+pub(crate) struct Never;
+
+impl Wait for Never {
+    fn withdraw(&self) -> bool {
+        true
+    }
+}
+
+/// Whom to wake: a task, or a thread that is no task. The part of a wait node that its claimer needs.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    /// A task, which is alive for as long as its wait is not over.
+    Task(NonNull<Header>),
+    /// A thread.
+    Thread(Arc<Parker>),
+}
+
+impl Waiter {
+    /// The caller, whatever it is.
+    #[inline]
+    pub(crate) fn current() -> Waiter {
+        match sched::current() {
+            Some((_, task)) => Waiter::Task(NonNull::from(task)),
+            None => Waiter::Thread(thread::parker()),
+        }
+    }
+
+    /// Rules 5 and 9: ends the wait.
+    ///
+    /// # Safety
+    /// The caller has claimed the node that `this` is in (rule 3), and has written what there is to write. It
+    /// must not touch the node again. (A pointer, because the node may be gone before this returns.)
+    pub(crate) unsafe fn wake(this: *const Waiter) {
+        // SAFETY: by rule 4 the node is there until the push.
+        match unsafe { &*this } {
+            Waiter::Task(task) => {
+                let task = *task;
+                // SAFETY: claimed, says the caller.
+                unsafe { wake_task(task) };
+            }
+            Waiter::Thread(parker) => {
+                let parker = parker.clone();
+                parker.wake();
+            }
+        }
+    }
+}
+
+/// Rule 5, for a task.
+///
+/// # Safety
+/// The caller has claimed the task's wait.
+#[inline]
+unsafe fn wake_task(task: NonNull<Header>) {
+    // SAFETY: by rule 4 it is alive until the push.
+    let header = unsafe { task.as_ref() };
+    // Relaxed: written before the task ran, and it ran before it linked the node that was claimed.
+    let home = header.home.load(Ordering::Relaxed);
+    if let Some(worker) = sched::current_worker()
+        && core::ptr::eq(worker.remote, home.cast())
+    {
+        // SAFETY: alive, and at home here.
+        unsafe { worker.signal(task, Signals::WAKE) };
+        return;
+    }
+    if header.state.post_wake() {
+        // SAFETY: the home of a started task, never freed.
+        let home = unsafe { &*home.cast::<sched::Remote>() };
+        // SAFETY: this turned the first bit on; the task is claimed, so it lives until it is drained.
+        unsafe { home.push(task) };
+    }
+}
+
+/// Waits until the node that `wait` stands for is claimed and woken, the deadline passes or the task is
+/// cancelled.
+///
+/// The node, with `waiter` in it, must be linked already. On `TimedOut` and `Cancelled` it is unlinked; on `Woken` its claimer has
+/// unlinked it. A cancellation is held back while the task unwinds and inside a [`Mask`].
+#[inline(always)]
+pub(crate) fn park(
+    reason: Reason,
+    deadline: Deadline,
+    waiter: &Waiter,
+    wait: &impl Wait,
+) -> Outcome {
+    let (worker, task) = match (waiter, sched::current()) {
+        (Waiter::Task(_), Some(current)) => current,
+        (Waiter::Task(_), None) => unreachable!("a task's wait node on a thread that is no task"),
+        (Waiter::Thread(parker), _) => return thread::park(parker, deadline, wait),
+    };
+    if deadline.is_never() {
+        if prepare(worker, task, reason, Signals::WAKE) {
+            suspend(task);
+        }
+        finish(worker, task, wait)
+    } else {
+        let timer = timer::Entry::new(NonNull::from(task).cast());
+        if prepare_timed(worker, task, reason, Signals::WAKE, &timer, deadline) {
+            suspend(task);
+        }
+        finish_timed(worker, task, wait, &timer)
+    }
+}
+
+/// The bare switch. `prepare` said that the task may go, and nothing has run on this worker since.
+#[inline(always)]
+fn suspend(task: &Header) {
+    // SAFETY: the carrier has set it, to the yielder on this very stack.
+    let yielder = unsafe { &*task.yielder.get() };
+    yielder.suspend(Signal::Suspended);
+}
+
+/// The task is about to suspend, to go on for any of `signals`, or a cancellation. False: it need not.
+///
+/// Called and returned before the switch, and not inlined, so that no frame of ours is alive across it but the
+/// caller's (see `DESIGN`: the processor predicts a switch only then).
+#[inline(never)]
+fn prepare(worker: &Worker, task: &Header, reason: Reason, signals: u8) -> bool {
+    cancel::look(worker, task);
+    let cancellable = cancel::is_cancellable(task);
+    let accepts = if cancellable { signals | Signals::CANCEL } else { signals };
+    if task.signals.get() & accepts != 0 || cancellable && task.state.is_cancelled() {
+        return false;
+    }
+    begin_park(worker, task, reason, accepts);
+    true
+}
+
+#[inline(never)]
+fn prepare_timed(
+    worker: &Worker,
+    task: &Header,
+    reason: Reason,
+    signals: u8,
+    timer: &timer::Entry,
+    deadline: Deadline,
+) -> bool {
+    if !prepare(worker, task, reason, signals | Signals::TIMEOUT) {
+        return false;
+    }
+    // SAFETY: the entry is on the caller's frame, which is there until `finish_timed` has removed it.
+    unsafe { worker.timers.borrow_mut().insert(NonNull::from(timer), deadline.nanos()) };
+    true
+}
+
+fn begin_park(worker: &Worker, task: &Header, reason: Reason, accepts: u8) {
+    task.reason.set(reason as u8);
+    task.accepts.set(accepts);
+    task.run.set(Run::Parked);
+    if task.unwinding.get() {
+        worker.parked_unwinding.set(worker.parked_unwinding.get() + 1);
+    }
+}
+
+fn end_park(worker: &Worker, task: &Header) {
+    debug_assert_eq!(task.run.get(), Run::Running, "a parked task runs again only by the scheduler");
+    task.accepts.set(0);
+    if task.unwinding.get() {
+        worker.parked_unwinding.set(worker.parked_unwinding.get() - 1);
+    }
+}
+
+/// Takes what has come, or withdraws.
+#[inline(never)]
+fn finish(worker: &Worker, task: &Header, wait: &impl Wait) -> Outcome {
+    loop {
+        if task.accepts.get() != 0 {
+            end_park(worker, task);
+        }
+        let signals = task.signals.get();
+        if signals & Signals::WAKE != 0 {
+            task.signals.set(signals & !(Signals::WAKE | Signals::TIMEOUT));
+            return Outcome::Woken;
+        }
+        let timed_out = signals & Signals::TIMEOUT != 0;
+        // Of an expired deadline and a cancellation, the cancellation: it is from further out.
+        let cancelled = cancel::is_cancellable(task) && task.state.is_cancelled();
+        task.signals.set(signals & !(Signals::TIMEOUT | Signals::CANCEL));
+        if (cancelled || timed_out) && wait.withdraw() {
+            return if cancelled { Outcome::Cancelled } else { Outcome::TimedOut };
+        }
+        // Claimed: the wake is coming. (Or a stale CANCEL in a masked region: the wait goes on, and the
+        // timer is still in the wheel.)
+        let signals = if cancelled || timed_out { Signals::WAKE } else { Signals::WAKE | Signals::TIMEOUT };
+        if task.signals.get() & signals == 0 {
+            begin_park(worker, task, Reason::from_number(task.reason.get()), signals);
+            suspend(task);
+        }
+    }
+}
+
+#[inline(never)]
+fn finish_timed(worker: &Worker, task: &Header, wait: &impl Wait, timer: &timer::Entry) -> Outcome {
+    let outcome = finish(worker, task, wait);
+    // SAFETY: it is this worker's wheel that the entry is in, if it is in one.
+    unsafe { worker.timers.borrow_mut().remove(NonNull::from(timer)) };
+    outcome
+}
+
+/// Lets every other ready task of the worker run first. On a thread that is no task: std's `yield_now`.
+///
+/// A suspension point.
+#[inline(always)]
+pub(crate) fn yield_now() {
+    let Some((worker, task)) = sched::current() else {
+        std::thread::yield_now();
+        return;
+    };
+    cancel::look(worker, task);
+    let unwinding = task.unwinding.get();
+    if unwinding {
+        worker.parked_unwinding.set(worker.parked_unwinding.get() + 1);
+    }
+    task.reason.set(Reason::Yield as u8);
+    // SAFETY: it is the running task, and the next line suspends it.
+    unsafe { worker.requeue(task) };
+    suspend(task);
+    if unwinding {
+        worker.parked_unwinding.set(worker.parked_unwinding.get() - 1);
+    } else if task.state.is_cancelled() {
+        check_cancelled();
+    }
+}
+
+/// A suspension point that never waits: unwinds the task if it is cancelled.
+#[inline(never)]
+pub(crate) fn check_cancelled() {
+    if let Some((worker, task)) = sched::current() {
+        cancel::look(worker, task);
+        if task.state.is_cancelled() && cancel::is_cancellable(task) {
+            throw_cancelled();
+        }
+    }
+}
+
+/// Waits for `deadline`.
+#[inline(always)]
+pub(crate) fn sleep_until(deadline: Deadline) {
+    match park(Reason::Sleep, deadline, &Waiter::current(), &Never) {
+        Outcome::Cancelled => throw_cancelled(),
+        Outcome::TimedOut | Outcome::Woken => {}
+    }
+}

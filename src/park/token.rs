@@ -1,0 +1,109 @@
+//! `unpark`'s token (rule 8).
+
+use super::{
+    Deadline, Reason, cancel, check_cancelled, end_park, prepare, suspend, throw_cancelled,
+};
+use crate::fiber::{FiberRef, Header, NOTIFY, Post, Signals};
+use crate::sched::{self, Remote, Worker};
+use crate::timer;
+use crate::util::atomic::Ordering;
+use core::ptr::{self, NonNull};
+
+/// Waits until the running task's token is there, and takes it; or until `deadline`.
+///
+/// A suspension point. Must be called on a task.
+#[inline(always)]
+pub(crate) fn park_for_token(worker: &Worker, task: &Header, deadline: Deadline) {
+    if task.state.is_cancelled() {
+        check_cancelled();
+    }
+    let timer = timer::Entry::new(NonNull::from(task).cast());
+    while !take_token(task) {
+        if prepare_token(worker, task, &timer, deadline) {
+            suspend(task);
+        }
+        if finish_token(worker, task, &timer) {
+            return;
+        }
+    }
+}
+
+/// True: the token was there.
+#[inline]
+fn take_token(task: &Header) -> bool {
+    // In this order: a NOTIFY that comes after this is seen by `prepare`, one before has its token set.
+    task.signals.set(task.signals.get() & !Signals::NOTIFY);
+    // Acquire pairs with the Release in `unpark`: what came before it is seen.
+    task.token.swap(false, Ordering::Acquire)
+}
+
+#[inline(never)]
+fn prepare_token(worker: &Worker, task: &Header, timer: &timer::Entry, deadline: Deadline) -> bool {
+    if deadline.is_never() {
+        return prepare(worker, task, Reason::Park, Signals::NOTIFY);
+    }
+    if !prepare(worker, task, Reason::Park, Signals::NOTIFY | Signals::TIMEOUT) {
+        return false;
+    }
+    // SAFETY: the entry is on the caller's frame, which is there until `finish_token` has removed it.
+    unsafe { worker.timers.borrow_mut().insert(NonNull::from(timer), deadline.nanos()) };
+    true
+}
+
+/// True: the deadline has passed. Unwinds if the task is cancelled.
+#[inline(never)]
+fn finish_token(worker: &Worker, task: &Header, timer: &timer::Entry) -> bool {
+    if task.accepts.get() != 0 {
+        end_park(worker, task);
+    }
+    // SAFETY: it is this worker's wheel that the entry is in, if it is in one.
+    unsafe { worker.timers.borrow_mut().remove(NonNull::from(timer)) };
+    let signals = task.signals.get();
+    task.signals.set(signals & !(Signals::TIMEOUT | Signals::CANCEL));
+    if task.state.is_cancelled() && cancel::is_cancellable(task) {
+        throw_cancelled();
+    }
+    signals & Signals::TIMEOUT != 0
+}
+
+/// Leaves the token for a task, which goes on if it is in `park`. From any thread, at any time of the task's life.
+pub(crate) fn unpark(task: &FiberRef) {
+    // Release pairs with the Acquire in `take_token`.
+    if task.token.swap(true, Ordering::Release) {
+        // There is one already, and whoever left it sees to the rest.
+        return;
+    }
+    notify(task);
+}
+
+/// Posts `NOTIFY`.
+fn notify(task: &FiberRef) {
+    // Relaxed: compared with this worker's own, which only this thread can have written.
+    let home = task.home.load(Ordering::Relaxed);
+    if let Some(worker) = sched::current_worker()
+        && ptr::eq(worker.remote, home.cast())
+    {
+        // SAFETY: the caller's reference keeps it alive, and it is at home here.
+        unsafe { worker.signal(task.as_ptr(), Signals::NOTIFY) };
+        return;
+    }
+    post(task, NOTIFY);
+}
+
+/// Rule 5, for a bit that comes with a reference, from a thread that is not the task's home.
+pub(super) fn post(task: &FiberRef, bit: u32) {
+    let given = task.clone().into_raw();
+    match task.state.post(bit) {
+        Post::Push => {
+            // Relaxed: written before the state word said that the task has started, and `post` has seen that.
+            let home = task.home.load(Ordering::Relaxed).cast::<Remote>();
+            // SAFETY: the home of a started task, never freed.
+            let home = unsafe { &*home };
+            // SAFETY: this turned the first bit on, and gave it a reference.
+            unsafe { home.push(given) };
+        }
+        Post::Given => {}
+        // SAFETY: the reference that was to be given.
+        Post::Merged | Post::Gone => drop(unsafe { FiberRef::from_raw(given) }),
+    }
+}

@@ -1,0 +1,125 @@
+//! Settings, and `run`.
+
+use core::panic::Location;
+use std::io;
+
+use super::own::Runtime;
+use crate::sched::{self, Config};
+use crate::spawn;
+
+/// Runs `f` as the root task of a new runtime, on the calling thread, and returns what it returns.
+///
+/// The calling thread becomes worker 0; there are as many workers as the machine allows this process, or as the
+/// environment variable `LAYBY_WORKERS` says. `f` and its result need be neither `Send` nor `'static`. The
+/// root task has a stack of 8 MiB, since ported `main`s are deep.
+///
+/// When `f` returns or panics, the tasks that are still alive are cancelled (they unwind from their next
+/// suspension point) and driven to their end; then `run` returns, or unwinds. What delays that is named on stderr
+/// every 5 seconds.
+///
+/// # Panics
+/// With the panic of `f`. Inside a task (there is a runtime already). If a worker's thread, epoll or timer
+/// cannot be had, or the environment has a bad setting; [`Builder::build`] returns such errors.
+///
+/// # Examples
+/// ```
+/// let mut greeting = String::new();
+/// let length = layby::run(|| {
+///     greeting.push_str("hello");
+///     greeting.len()
+/// });
+/// assert_eq!((greeting.as_str(), length), ("hello", 5));
+/// ```
+#[track_caller]
+pub fn run<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T,
+{
+    Builder::new().run(f)
+}
+
+/// Settings of a runtime.
+///
+/// What is not set here comes from the environment (`LAYBY_WORKERS`, `LAYBY_STACK_SIZE` in bytes,
+/// `LAYBY_STACK_GUARD`: `auto` or `mprotect`), then from the defaults.
+///
+/// # Examples
+/// ```
+/// let sum = layby::Builder::new().workers(2).stack_size(64 * 1024).run(|| {
+///     let tasks: Vec<_> = (1..=4).map(|i| layby::spawn(move || i)).collect();
+///     tasks.into_iter().map(|task| task.join().unwrap()).sum::<i32>()
+/// });
+/// assert_eq!(sum, 10);
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until `run` or `build`"]
+pub struct Builder {
+    workers: Option<usize>,
+    stack_size: Option<usize>,
+    name: Option<String>,
+}
+
+impl Builder {
+    /// Nothing set.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// How many workers, that is OS threads that run tasks: 1 to 1024. Default: as many as the machine allows
+    /// this process ([`std::thread::available_parallelism`]).
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// The usable size of a task's stack in bytes, for tasks that ask for nothing else: 32 KiB at least,
+    /// rounded up to whole pages. Default: 256 KiB. It is address space; memory is used as stacks are.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// What the worker threads are called: `NAME-0`, `NAME-1`, … Default: `layby-worker`.
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// As [`run`], with these settings.
+    ///
+    /// # Panics
+    /// As [`run`]; for settings out of range, too.
+    #[track_caller]
+    pub fn run<F, T>(self, f: F) -> T
+    where
+        F: FnOnce() -> T,
+    {
+        let place = Location::caller();
+        let ran = self.config().and_then(|config| spawn::run_root(config, place, f));
+        ran.unwrap_or_else(|error| panic!("layby::run: {error}"))
+    }
+
+    /// A runtime with worker threads of its own.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a setting out of range, here or in the environment. What the system says if a
+    /// thread, an epoll or a timer cannot be had.
+    pub fn build(self) -> io::Result<Runtime> {
+        let (shared, threads) = sched::start(self.config()?)?;
+        Ok(Runtime::new(shared, threads))
+    }
+
+    fn config(self) -> io::Result<Config> {
+        let mut config = Config::from_env()?;
+        if let Some(workers) = self.workers {
+            config.set_workers(workers)?;
+        }
+        if let Some(bytes) = self.stack_size {
+            config.set_stack_size(bytes)?;
+        }
+        if let Some(name) = self.name {
+            config.set_name(name)?;
+        }
+        Ok(config)
+    }
+}

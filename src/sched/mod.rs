@@ -1,0 +1,51 @@
+//! The scheduler: workers, their queues, placement, the idle protocol, start and shutdown.
+//!
+//! A *worker* is an OS thread that runs tasks, one at a time, each on its own stack. A runtime is a
+//! fixed set of workers ([`Shared`]); each has a part that only its own thread touches ([`Worker`]) and
+//! a part that anyone may push into ([`Remote`]).
+//!
+//! ```text
+//!             ┌───────────────────────────── worker (its thread only) ──────────────────────────────┐
+//!             │  run queue (started tasks, FIFO)     carriers (idle stacks, LIFO)    stacks (slabs) │
+//!             │  timer wheel + timerfd               reactor (epoll)                                │
+//!             └─────────────────────────────────────────────────────────────────────────────────────┘
+//!             ┌──────────────────────────────── remote (anyone) ────────────────────────────────────┐
+//!  wakes ────▶│  inbox (lock-free)                   sleep state + eventfd                          │
+//!  closures ─▶│  fresh: closures that have not started (a lock; thieves come here)                  │
+//!             └─────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! # Order
+//! The worker goes in rounds: everything that is in the run queue at the round's begin, then every
+//! closure that is in `fresh` then. So neither starves the other and both go by order of arrival. The
+//! inbox is drained at each round's begin; the clock is looked at every few switches (a number that
+//! adapts, so that it is about every [`TICK_NS`] whatever the tasks cost), and at each such look due
+//! timers fire and the kernel is asked for ready descriptors.
+//!
+//! # What bounds a wait
+//! A ready task waits at most for one slice (the code between two suspension points) of each task that
+//! is ready before it. A due timer or a ready descriptor waits at most about `TICK_NS` plus one slice
+//! of the longest task, if slices are of like length; when they suddenly grow, at most 64 slices. A started task that never suspends keeps its worker: nothing preempts it.
+//!
+//! # Sleep and wake
+//! A worker with nothing to do sleeps in `epoll_wait`. Nothing wakes it but an event, its timerfd or a
+//! push. The race between falling asleep and a push is closed by fences on both sides ([`remote`]).
+//! Placement over several workers is in [`placement`].
+
+mod config;
+mod fresh;
+mod placement;
+mod remote;
+mod run_loop;
+mod shared;
+mod start;
+mod worker;
+
+pub(crate) use config::{Config, check_stack_size};
+pub(crate) use remote::Remote;
+pub(crate) use shared::Shared;
+pub(crate) use start::{default_runtime, run_root, start};
+pub(crate) use worker::{Worker, current, current_worker};
+
+/// About how often a busy worker looks at the clock, the timers and the kernel, in nanoseconds.
+pub(crate) const TICK_NS: u64 = 100_000;

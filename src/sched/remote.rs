@@ -1,0 +1,204 @@
+//! What others may touch of a worker: its inbox, its sleep state, its queue of fresh closures.
+//!
+//! # Sleep and wake
+//! ```text
+//!   the worker                                who pushes
+//!   S1  sleep = SLEEPING                      W1  push (inbox, or `fresh` under its lock)
+//!   S2  fence(SeqCst)                         W2  fence(SeqCst)
+//!   S3  inbox and fresh empty? else S5        W3  sleep == SLEEPING? else done
+//!   S4  epoll_wait                            W4  CAS to NOTIFIED; the winner writes the eventfd
+//!   S5  sleep = AWAKE
+//! ```
+//! Of S1 and W1, both before a SeqCst fence, at least one is seen by the other side after its fence: either
+//! the worker sees the push in S3 and does not sleep, or the pusher sees SLEEPING in W3. A write to the
+//! eventfd that comes before S4 makes S4 return at once. One syscall at most for any number of pushes
+//! while the worker sleeps, none while it is awake.
+//!
+//! # Pooled, never freed
+//! The pusher's last touch of a task is the push; but then it still looks at the sleep state (W2 to W4), and
+//! by then the task may have run, ended, and its worker with it. So remotes are leaked and used again by
+//! later workers, and a late W4 wakes a stranger for nothing. A late `NOTIFY` or `CANCEL` may even push its
+//! (ended) task into a stranger's inbox: it carries a reference, and is dropped there.
+
+use core::fmt;
+use core::ptr::{self, NonNull};
+
+use super::fresh::Fresh;
+use crate::fiber::Header;
+use crate::reactor::Waker;
+use crate::util::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::util::lock::Lock;
+
+const AWAKE: u8 = 0;
+const SLEEPING: u8 = 1;
+const NOTIFIED: u8 = 2;
+
+/// The shared part of one worker.
+#[repr(align(128))]
+pub(crate) struct Remote {
+    /// A stack of headers, linked by `inbox_link`; drained whole and turned round.
+    inbox: AtomicPtr<Header>,
+    sleep: AtomicU8,
+    /// Replaced when another worker takes this remote over.
+    waker: Lock<Option<Waker>>,
+    pub(super) fresh: Fresh,
+    pub(super) counts: Counts,
+}
+
+/// Counters with one writer, the worker: plain adds, published for others to read.
+#[repr(align(128))]
+#[derive(Default)]
+pub(super) struct Counts {
+    /// Tasks submitted by this worker's tasks.
+    pub(super) submitted: AtomicU64,
+    /// Tasks that ended on this worker.
+    pub(super) finished: AtomicU64,
+    /// Tasks that live on this worker: started, not ended.
+    pub(super) started: AtomicUsize,
+}
+
+/// Adds to a counter of which the caller is the only writer.
+#[inline]
+pub(super) fn bump(counter: &AtomicU64) {
+    // Relaxed load: own value. Release: who sees the count sees what was done before it was counted;
+    // pairs with the Acquire in `Shared::is_quiescent`.
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Release);
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("fresh", &self.fresh).finish_non_exhaustive()
+    }
+}
+
+static POOL: Lock<Vec<&'static Remote>> = Lock::new(Vec::new());
+
+impl Remote {
+    /// One from the pool, or a new one.
+    pub(super) fn lease() -> &'static Remote {
+        if let Some(remote) = POOL.lock().pop() {
+            return remote;
+        }
+        Box::leak(Box::new(Remote {
+            inbox: AtomicPtr::new(ptr::null_mut()),
+            sleep: AtomicU8::new(AWAKE),
+            waker: Lock::new(None),
+            fresh: Fresh::default(),
+            counts: Counts::default(),
+        }))
+    }
+
+    /// Back to the pool, when no live task has this for its home.
+    pub(super) fn give_back(&'static self) {
+        *self.waker.lock() = None;
+        // Relaxed: the pool's lock publishes it to the next worker.
+        self.counts.submitted.store(0, Ordering::Relaxed);
+        self.counts.finished.store(0, Ordering::Relaxed);
+        self.counts.started.store(0, Ordering::Relaxed);
+        POOL.lock().push(self);
+    }
+
+    pub(super) fn set_waker(&self, waker: Waker) {
+        *self.waker.lock() = Some(waker);
+    }
+
+    /// W1 for the inbox.
+    ///
+    /// # Safety
+    /// The caller has turned the first pending bit of `task` on, so the link is its own until the drain;
+    /// `task` stays alive until then (by the bit's reference, or because it is claimed).
+    pub(crate) unsafe fn push(&self, task: NonNull<Header>) {
+        // SAFETY: alive, by this function's contract.
+        let link = unsafe { &task.as_ref().inbox_link };
+        // Relaxed: the exchange below publishes.
+        let mut head = self.inbox.load(Ordering::Relaxed);
+        loop {
+            link.store(head, Ordering::Relaxed);
+            // Release publishes the link, to the Acquire in `drain`. Relaxed on failure: tried again.
+            match self.inbox.compare_exchange_weak(
+                head,
+                task.as_ptr(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        self.notify();
+    }
+
+    /// Takes everything out of the inbox, and calls `f` with each in the order of the pushes.
+    ///
+    /// # Safety
+    /// Only the worker calls this.
+    #[inline(always)]
+    pub(super) unsafe fn drain(&self, f: impl FnMut(NonNull<Header>)) {
+        // Relaxed: a hint; a push that this misses is seen in the next round, or in S3.
+        if !self.inbox.load(Ordering::Relaxed).is_null() {
+            // SAFETY: by this function's contract.
+            unsafe { self.drain_some(f) };
+        }
+    }
+
+    #[inline(never)]
+    unsafe fn drain_some(&self, mut f: impl FnMut(NonNull<Header>)) {
+        // Acquire pairs with the Release in `push`.
+        let mut stack = self.inbox.swap(ptr::null_mut(), Ordering::Acquire);
+        let mut queue: *mut Header = ptr::null_mut();
+        while let Some(task) = NonNull::new(stack) {
+            // SAFETY: in the inbox, so alive, by the contract of `push`.
+            let link = unsafe { &task.as_ref().inbox_link };
+            // Relaxed: published by the head.
+            stack = link.load(Ordering::Relaxed);
+            link.store(queue, Ordering::Relaxed);
+            queue = task.as_ptr();
+        }
+        while let Some(task) = NonNull::new(queue) {
+            // SAFETY: as above. The link is read before `f` drains the state word: from then on another
+            // pusher may write it.
+            queue = unsafe { &task.as_ref().inbox_link }.load(Ordering::Relaxed);
+            f(task);
+        }
+    }
+
+    /// W2 to W4: after a push.
+    #[inline]
+    pub(super) fn notify(&self) {
+        fence(Ordering::SeqCst);
+        self.try_notify();
+    }
+
+    /// W3 and W4. True: it slept, and this call has woken it.
+    pub(super) fn try_notify(&self) -> bool {
+        // Relaxed: the fence of W2 orders it.
+        if self.sleep.load(Ordering::Relaxed) != SLEEPING {
+            return false;
+        }
+        // AcqRel on success: Release so that the woken worker, which swaps with Acquire, sees what came
+        // before the notification.
+        let won = self
+            .sleep
+            .compare_exchange(SLEEPING, NOTIFIED, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok();
+        if won && let Some(waker) = &*self.waker.lock() {
+            waker.wake().expect("an eventfd that is open takes a wake-up");
+        }
+        won
+    }
+
+    /// S1 to S3. False: there is something to do; call `end_sleep` and do it.
+    pub(super) fn begin_sleep(&self) -> bool {
+        // Relaxed: ordered by the fence.
+        self.sleep.store(SLEEPING, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        // Relaxed: as above.
+        self.inbox.load(Ordering::Relaxed).is_null() && self.fresh.is_empty()
+    }
+
+    /// S5.
+    pub(super) fn end_sleep(&self) {
+        // Acquire pairs with the CAS in `try_notify`.
+        self.sleep.swap(AWAKE, Ordering::Acquire);
+    }
+}

@@ -1,0 +1,387 @@
+//! The loop of a worker: rounds, ticks, sleep, and the end.
+
+use core::ptr::NonNull;
+use core::time::Duration;
+use std::sync::Once;
+
+use super::TICK_NS;
+use super::remote::bump;
+use super::shared::Phase;
+use super::worker::Worker;
+use crate::fiber::{Carrier, FiberRef, Header, Run, Signal, Signals};
+use crate::sys::clock;
+
+/// How many idle stacks a worker keeps hot; those above give their memory back.
+const HOT_CARRIERS: usize = 1024;
+/// The longest interval between two looks at the clock, in switches.
+const LONGEST_TICK: u32 = 64;
+/// I/O operations that a task may do before it yields, if none of them has to wait.
+const IO_BUDGET: u32 = 128;
+/// How often a shutdown that is delayed says by what.
+const COMPLAIN_NS: u64 = 5_000_000_000;
+/// How long closures that found no stack wait before the next try, if no task ends before.
+const STARVED_NS: u64 = 10_000_000;
+
+impl Worker {
+    /// Runs tasks until the runtime ends.
+    pub(super) fn run(&self) {
+        loop {
+            if let Some(task) = self.next() {
+                // SAFETY: `next` hands out tasks that are alive and ready, and this is their worker.
+                unsafe { self.resume(task) };
+                let left = self.until_tick.get() - 1;
+                self.until_tick.set(left);
+                if left == 0 {
+                    self.tick();
+                }
+            } else if !self.idle() {
+                break;
+            }
+        }
+        self.retire();
+    }
+
+    /// The next ready task, by the order in the module's documentation.
+    #[inline(always)]
+    fn next(&self) -> Option<NonNull<Header>> {
+        loop {
+            let (ready, fresh) = self.round.get();
+            if ready > 0 {
+                self.round.set((ready - 1, fresh));
+                let task = self.queue.pop();
+                debug_assert!(task.is_some(), "the round counts more than the queue has");
+                return task;
+            }
+            if fresh > 0 {
+                self.round.set((0, fresh - 1));
+                match self.take_fresh() {
+                    Some(task) => return Some(task),
+                    // Stolen meanwhile, or handed over.
+                    None => continue,
+                }
+            }
+            self.drain_inbox();
+            if self.shared.phase() != Phase::Running {
+                self.cancel_all();
+            }
+            let round = (self.queue.len(), self.remote.fresh.len_hint());
+            if round == (0, 0) {
+                return None;
+            }
+            self.round.set(round);
+        }
+    }
+
+    #[inline]
+    fn take_fresh(&self) -> Option<NonNull<Header>> {
+        let task = self.remote.fresh.take()?;
+        if let Some(other) = self.overloaded() {
+            // SAFETY: just taken, so unstarted and in no queue; its reference moves along.
+            unsafe { other.fresh.push(task) };
+            other.notify();
+            return None;
+        }
+        Some(task)
+    }
+
+    #[inline(always)]
+    fn drain_inbox(&self) {
+        let take = |task: NonNull<Header>| {
+            // SAFETY: what is in the inbox is alive.
+            let header = unsafe { task.as_ref() };
+            let bits = header.state.drain();
+            if header.run.get() != Run::Done {
+                // SAFETY: alive, and not done, so this worker is its home: only its home's inbox takes it.
+                unsafe { self.signal(task, bits as u8) };
+            }
+            // SAFETY: `bits` come from this drain. If the task was only kept alive by them it has ended.
+            unsafe { Header::drop_references(task, bits) };
+        };
+        // SAFETY: this is the worker.
+        unsafe { self.remote.drain(take) };
+    }
+
+    /// Runs `task` until it suspends or ends, starting it if it has not started.
+    ///
+    /// # Safety
+    /// `task` is alive, ready, in no queue, and this is its worker (or it has none yet).
+    #[inline(always)]
+    unsafe fn resume(&self, task: NonNull<Header>) {
+        // SAFETY: alive, by this function's contract.
+        let header = unsafe { task.as_ref() };
+        // SAFETY: the carrier is touched by the home worker's loop alone, and here is the only place
+        // where a reference to it lives on; the task itself never looks at it.
+        let carrier = unsafe { &mut *header.carrier.get() };
+        let carrier = match carrier {
+            Some(carrier) => carrier,
+            None => {
+                // SAFETY: unstarted, in no queue; the rest by this function's contract.
+                match unsafe { self.start(task) } {
+                    Some(started) => carrier.insert(started),
+                    None => return,
+                }
+            }
+        };
+        header.run.set(Run::Running);
+        self.io_budget.set(IO_BUDGET);
+        self.task.set(task.as_ptr());
+        // SAFETY: this thread made the carrier; it has this task, or is fresh for it.
+        let signal = unsafe { carrier.resume(task) };
+        self.task.set(core::ptr::null());
+        if signal == Signal::Finished {
+            // SAFETY: the task has just ended on this worker.
+            unsafe { self.finish(task) };
+        }
+    }
+
+    /// Makes this worker the task's home and gets it a stack. None: it has to wait for one.
+    ///
+    /// # Safety
+    /// `task` is alive, unstarted and in no queue.
+    unsafe fn start(&self, task: NonNull<Header>) -> Option<Carrier> {
+        // SAFETY: alive, by this function's contract.
+        let header = unsafe { task.as_ref() };
+        let Some(carrier) = self.carrier(header.stack_size) else {
+            // SAFETY: in no queue, by this function's contract; its reference keeps it alive.
+            unsafe { self.starved.push(task) };
+            return None;
+        };
+        let home: *const super::remote::Remote = self.remote;
+        // Release pairs with the Acquire in `Header` users that push: who sees the task started sees
+        // its home. (They learn that it has started from the state word, which `start` changes next.)
+        header.home.store(home.cast_mut().cast(), crate::util::atomic::Ordering::Release);
+        let bits = header.state.start();
+        header.signals.set(bits as u8);
+        // SAFETY: the bits come from this start; the scheduler's own reference keeps the task alive.
+        unsafe { Header::drop_references(task, bits) };
+        if self.shared.phase() != Phase::Running && task.as_ptr().cast_const() != self.root.get() {
+            header.state.set_cancelled();
+        }
+        self.count_started(1);
+        Some(carrier)
+    }
+
+    /// An idle carrier of that size, or a new one.
+    fn carrier(&self, size: usize) -> Option<Carrier> {
+        if size == self.shared.stack_size()
+            && let Some(carrier) = self.carriers.borrow_mut().pop()
+        {
+            return Some(carrier);
+        }
+        let stack = self.stacks.borrow_mut().take(size);
+        match stack {
+            Ok(stack) => Some(Carrier::new(stack)),
+            Err(error) => {
+                static WARNED: Once = Once::new();
+                WARNED.call_once(|| {
+                    eprintln!("layby: no stack for a task, which waits until another one ends: {error}");
+                });
+                None
+            }
+        }
+    }
+
+    /// After the end of a task.
+    ///
+    /// # Safety
+    /// `task` has ended on this worker just now, and is alive.
+    unsafe fn finish(&self, task: NonNull<Header>) {
+        // SAFETY: alive, by this function's contract.
+        let header = unsafe { task.as_ref() };
+        // SAFETY: as in `resume`, whose reference is not used any more.
+        let carrier = unsafe { (*header.carrier.get()).take() };
+        let carrier = carrier.expect("a task that ran has a carrier");
+        let mut carriers = self.carriers.borrow_mut();
+        if header.stack_size == self.shared.stack_size() && carriers.len() < HOT_CARRIERS {
+            carriers.push(carrier);
+        } else {
+            self.stacks.borrow_mut().give(carrier.retire());
+        }
+        drop(carriers);
+        header.run.set(Run::Done);
+        header.state.finish();
+        self.count_started(-1);
+        bump(&self.remote.counts.finished);
+        if self.root.get() == task.as_ptr() {
+            self.shared.begin_shutdown();
+        }
+        // SAFETY: the reference that came with the submission.
+        drop(unsafe { FiberRef::from_raw(task) });
+        self.retry_starved();
+    }
+
+    /// Every few switches: the clock, the timers, the kernel.
+    #[cold]
+    fn tick(&self) {
+        let now = clock::now_ns();
+        let took = now.saturating_sub(self.last_tick.get());
+        let length = self.tick_length.get();
+        let length = if took > 2 * TICK_NS {
+            // Straight to what would have been right: slices have become long.
+            (u64::from(length) * TICK_NS / took).max(1) as u32
+        } else if took < TICK_NS / 2 {
+            (length * 2).min(LONGEST_TICK)
+        } else {
+            length
+        };
+        self.tick_length.set(length);
+        self.until_tick.set(length);
+        // Many short slices to a look: the clock is cheap, the kernel is asked by time.
+        if took < TICK_NS / 2 && length == LONGEST_TICK {
+            return;
+        }
+        self.last_tick.set(now);
+        self.fire(now);
+        if self.reactor.has_registrations() {
+            self.ask_kernel(Some(Duration::ZERO));
+        }
+    }
+
+    /// Due timers.
+    fn fire(&self, now: u64) {
+        let mut timers = self.timers.borrow_mut();
+        if timers.is_empty() {
+            return;
+        }
+        timers.advance(now);
+        while let Some(task) = timers.pop_expired() {
+            // SAFETY: an entry is unlinked before its task's wait is over, so the task is alive; timers
+            // are its home worker's.
+            unsafe { self.signal(task.cast(), Signals::TIMEOUT) };
+        }
+    }
+
+    /// Waits for events, and makes those ready whose descriptors are.
+    fn ask_kernel(&self, timeout: Option<Duration>) {
+        if let Err(error) = self.reactor.poll(timeout) {
+            // Not EINTR. epoll_wait has no other error on a descriptor that is an epoll.
+            panic!("layby: epoll_wait failed: {error}");
+        }
+        while let Some(task) = self.reactor.pop_ready() {
+            // SAFETY: a waiter is unlinked before its task's wait is over, so the task is alive; the
+            // reactor's waiters are its home worker's.
+            unsafe { self.signal(task.cast(), Signals::WAKE) };
+        }
+    }
+
+    /// Nothing is ready. Sleeps until something is, or until something is to be looked at. False: the
+    /// runtime has ended.
+    fn idle(&self) -> bool {
+        let phase = self.shared.phase();
+        if phase == Phase::Exiting || phase == Phase::Cancelling && self.shared.exit_if_quiescent() {
+            return false;
+        }
+        let mut now = clock::now_ns();
+        self.fire(now);
+        if self.queue.is_empty() {
+            let limit = self.complain(now);
+            if let Some(look) = self.watch(now) {
+                let due = self.timers.borrow().next_deadline().unwrap_or(u64::MAX);
+                // Nothing but time, or a task's end, gives the starved a stack.
+                let retry = if self.starved.is_empty() { u64::MAX } else { now + STARVED_NS };
+                self.sleep(due.min(look).min(limit).min(retry), now, phase);
+                now = clock::now_ns();
+                self.fire(now);
+            }
+            self.retry_starved();
+        }
+        if !self.queue.is_empty() || self.remote.fresh.len_hint() != 0 {
+            self.stop_watching();
+        }
+        self.last_tick.set(now);
+        true
+    }
+
+    /// Sleeps until `due` (`u64::MAX`: without limit), an event, or a push.
+    fn sleep(&self, due: u64, now: u64, phase: Phase) {
+        let several = self.shared.workers() > 1;
+        if several {
+            self.count_sleeper();
+        }
+        let quiet = self.remote.begin_sleep() && self.shared.phase() == phase && !self.unwatched_fresh();
+        if quiet {
+            self.arm(due, now);
+            self.ask_kernel(None);
+        } else {
+            self.ask_kernel(Some(Duration::ZERO));
+        }
+        self.remote.end_sleep();
+        if several {
+            self.uncount_sleeper();
+        }
+    }
+
+    /// Sets the timerfd, if what it is set to is too late or past. One that is set too early costs a
+    /// look for nothing; setting it anew for each timer that is cancelled would cost more.
+    fn arm(&self, due: u64, now: u64) {
+        let armed = self.armed.get();
+        if due == u64::MAX || (armed <= due && armed > now) {
+            return;
+        }
+        self.timerfd.arm_at(due).expect("a timerfd takes any time");
+        self.armed.set(due);
+    }
+
+    /// Closures that found no stack try again.
+    fn retry_starved(&self) {
+        while let Some(starved) = self.starved.pop() {
+            // SAFETY: just popped, so in no queue; its reference moves along.
+            unsafe { self.queue.push(starved) };
+        }
+    }
+
+    /// Shutdown: every task that lives here is cancelled, once.
+    #[cold]
+    fn cancel_all(&self) {
+        if self.cancelled_all.replace(true) {
+            return;
+        }
+        self.complain_at.set(clock::now_ns() + COMPLAIN_NS);
+        let root = self.root.get();
+        self.each_started(|task| {
+            if task.as_ptr().cast_const() != root {
+                // SAFETY: it occupies a stack of this worker, so it is alive and at home here.
+                let header = unsafe { task.as_ref() };
+                header.state.set_cancelled();
+                // SAFETY: as above.
+                unsafe { self.signal(task, Signals::CANCEL) };
+            }
+        });
+    }
+
+    /// Calls `f` with each task that has started on this worker and has not ended.
+    fn each_started(&self, mut f: impl FnMut(NonNull<Header>)) {
+        let stacks = self.stacks.borrow();
+        stacks.for_each_occupant(|task| f(task.cast()));
+    }
+
+    /// In a shutdown: says every five seconds what delays it. Returns when to look next.
+    fn complain(&self, now: u64) -> u64 {
+        let at = self.complain_at.get();
+        if now >= at {
+            self.complain_at.set(now + COMPLAIN_NS);
+            self.each_started(|task| {
+                // SAFETY: it occupies a stack of this worker, so it is alive.
+                let task = unsafe { task.as_ref() };
+                eprintln!(
+                    "layby: the runtime cannot end yet: task {task}, spawned at {}, was cancelled but \
+                     has not ended",
+                    task.spawned_at
+                );
+            });
+        }
+        self.complain_at.get()
+    }
+
+    /// The end: no task is left, the stacks go home.
+    fn retire(&self) {
+        debug_assert!(self.queue.is_empty() && self.starved.is_empty());
+        let mut stacks = self.stacks.borrow_mut();
+        for carrier in self.carriers.borrow_mut().drain(..) {
+            stacks.give(carrier.retire());
+        }
+        drop(stacks);
+        // What late posters have pushed: ended tasks, for their references.
+        self.drain_inbox();
+    }
+}

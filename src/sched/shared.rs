@@ -1,0 +1,172 @@
+//! What the workers of one runtime share, and the end of a runtime.
+//!
+//! # Shutdown
+//! ```text
+//!   RUNNING ──begin_shutdown──▶ CANCELLING ──a worker finds no task left──▶ EXITING
+//! ```
+//! In CANCELLING each worker cancels the tasks that live on it, once, when it sees the phase; what starts
+//! later starts cancelled, so its closure is dropped on a stack of its own and never runs. Destructors may
+//! still block, and spawn.
+//!
+//! *No task left* is known from counters that each have one writer: `submitted` before a task is in a queue,
+//! `finished` after its end. All `finished` are read first, then all `submitted`; if the sums are equal,
+//! then at the moment between the two readings no task was alive: `finished` had not passed what was
+//! read, `submitted` had not reached more. And only a live task, or a caller from outside, can submit: a
+//! caller from outside counts first and looks at the phase then, each SeqCst, so either it sees the phase
+//! and takes its task back, or the count is seen here.
+//!
+//! Two workers that end their last tasks at the same time each count, fence, then read: at least one of
+//! them sees the other's count, and says EXITING.
+
+use core::fmt;
+use core::ptr::NonNull;
+use std::sync::Arc;
+
+use super::config::Config;
+use super::placement::Placement;
+use super::remote::Remote;
+use crate::fiber::{FiberRef, Header};
+use crate::util::atomic::{AtomicU8, AtomicU64, Ordering, fence};
+
+/// How far the runtime has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    Running,
+    Cancelling,
+    Exiting,
+}
+
+/// One runtime.
+pub(crate) struct Shared {
+    pub(super) config: Config,
+    pub(super) remotes: Box<[&'static Remote]>,
+    pub(super) placement: Placement,
+    phase: AtomicU8,
+    /// Tasks submitted from threads that are not this runtime's workers.
+    submitted: AtomicU64,
+    /// Those of them that were taken back.
+    taken_back: AtomicU64,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("workers", &self.remotes.len())
+            .field("phase", &self.phase())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(config: Config) -> Arc<Shared> {
+        let remotes = (0..config.workers).map(|_| Remote::lease()).collect();
+        Arc::new(Shared {
+            remotes,
+            placement: Placement::new(),
+            phase: AtomicU8::new(Phase::Running as u8),
+            submitted: AtomicU64::new(0),
+            taken_back: AtomicU64::new(0),
+            config,
+        })
+    }
+
+    /// How many workers it has.
+    pub(crate) fn workers(&self) -> usize {
+        self.remotes.len()
+    }
+
+    /// Usable bytes of stack of a task that asks for nothing else.
+    pub(crate) fn stack_size(&self) -> usize {
+        self.config.stack_size
+    }
+
+    /// Whether the calling thread is one of its workers.
+    pub(crate) fn is_current(&self) -> bool {
+        super::current_worker().is_some_and(|worker| core::ptr::eq(&*worker.shared, self))
+    }
+
+    #[inline]
+    pub(super) fn phase(&self) -> Phase {
+        // Acquire pairs with the stores in `set_phase`: a worker that exits sees what came before.
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Running,
+            1 => Phase::Cancelling,
+            _ => Phase::Exiting,
+        }
+    }
+
+    /// Takes a task from any thread.
+    ///
+    /// # Safety
+    /// As [`super::submit`].
+    pub(crate) unsafe fn submit(self: &Arc<Shared>, task: NonNull<Header>) {
+        // SeqCst, with the SeqCst in `set_phase` and `is_quiescent`: see the module's documentation.
+        self.submitted.fetch_add(1, Ordering::SeqCst);
+        if self.phase.load(Ordering::SeqCst) == Phase::Running as u8 {
+            // SAFETY: by this function's contract.
+            unsafe { self.place(task) };
+            return;
+        }
+        // SAFETY: this is the caller's thread, where its code may run; the task was never in a queue.
+        unsafe { (task.as_ref().vtable.discard)(task) };
+        // SAFETY: the reference that came with the submission.
+        drop(unsafe { FiberRef::from_raw(task) });
+        // SeqCst: as above.
+        self.taken_back.fetch_add(1, Ordering::SeqCst);
+        self.wake_all();
+    }
+
+    /// Cancels everything and lets the workers end when no task is left. Idempotent.
+    pub(crate) fn begin_shutdown(&self) {
+        // SeqCst: see the module's documentation.
+        let _ = self.phase.compare_exchange(
+            Phase::Running as u8,
+            Phase::Cancelling as u8,
+            Ordering::SeqCst,
+            Ordering::Relaxed,
+        );
+        self.wake_all();
+    }
+
+    /// Called by a worker without work in CANCELLING: ends the runtime if no task is left.
+    pub(super) fn exit_if_quiescent(&self) -> bool {
+        fence(Ordering::SeqCst);
+        if !self.is_quiescent() {
+            return false;
+        }
+        // SeqCst: see the module's documentation.
+        self.phase.store(Phase::Exiting as u8, Ordering::SeqCst);
+        self.wake_all();
+        true
+    }
+
+    fn is_quiescent(&self) -> bool {
+        // Acquire pairs with the Release in `bump`; SeqCst on what outsiders count.
+        let mut finished = self.taken_back.load(Ordering::SeqCst);
+        for remote in &self.remotes {
+            finished += remote.counts.finished.load(Ordering::Acquire);
+        }
+        fence(Ordering::SeqCst);
+        let mut submitted = self.submitted.load(Ordering::SeqCst);
+        for remote in &self.remotes {
+            submitted += remote.counts.submitted.load(Ordering::Acquire);
+        }
+        finished == submitted
+    }
+
+    fn wake_all(&self) {
+        for remote in &self.remotes {
+            remote.notify();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The last handle and the last worker are gone, so no task has one of these for its home.
+        for remote in &self.remotes {
+            remote.give_back();
+        }
+    }
+}

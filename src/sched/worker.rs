@@ -1,0 +1,215 @@
+//! The part of a worker that only its own thread touches.
+
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::ptr::{self, NonNull};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+use super::placement::Watch;
+use super::remote::{Remote, bump};
+use super::shared::Shared;
+use crate::fiber::{Carrier, Header, Run};
+use crate::reactor::Reactor;
+use crate::stack::Pool;
+use crate::sys::clock;
+use crate::sys::timerfd::TimerFd;
+use crate::timer::Wheel;
+use crate::util::atomic::Ordering;
+use crate::util::fifo::Fifo;
+
+/// One worker. Lives on its thread's stack while the thread works; every field is that thread's own.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(super) index: usize,
+    pub(crate) remote: &'static Remote,
+    /// The task on whose stack the thread is; null in the scheduler.
+    pub(super) task: Cell<*const Header>,
+    /// Started tasks that are ready, and those that may start here only.
+    pub(super) queue: Fifo<Header>,
+    /// How many of `queue`, and then of `fresh`, belong to this round.
+    pub(super) round: Cell<(usize, usize)>,
+    /// Switches until the next look at the clock, and how many there were since the last.
+    pub(super) until_tick: Cell<u32>,
+    pub(super) tick_length: Cell<u32>,
+    pub(super) last_tick: Cell<u64>,
+    pub(super) watch: Watch,
+    /// Idle stacks, each with its looping coroutine; the last one is the hottest.
+    pub(super) carriers: RefCell<Vec<Carrier>>,
+    pub(super) stacks: RefCell<Pool>,
+    /// Closures that could not get a stack; they wait until a task ends.
+    pub(super) starved: Fifo<Header>,
+    pub(crate) reactor: Reactor,
+    pub(crate) timers: RefCell<Wheel>,
+    pub(super) timerfd: TimerFd,
+    /// What the timerfd is set to; `u64::MAX`: nothing.
+    pub(super) armed: Cell<u64>,
+    /// How many tasks of this worker are parked while they unwind (see `park::unwinding`).
+    pub(crate) parked_unwinding: Cell<usize>,
+    /// I/O operations that the running task may still do before it yields.
+    pub(crate) io_budget: Cell<u32>,
+    /// The task whose end ends the runtime; null for none.
+    pub(super) root: Cell<*const Header>,
+    /// The tasks that live here have been told of the shutdown.
+    pub(super) cancelled_all: Cell<bool>,
+    /// When to say next what delays the shutdown.
+    pub(super) complain_at: Cell<u64>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    static CURRENT: Cell<*const Worker> = const { Cell::new(ptr::null()) };
+}
+
+/// The worker whose thread this is.
+///
+/// The reference is good as long as the caller's frame: only the scheduler's own frame, below every task
+/// and every destructor that it runs, takes a worker down.
+#[inline(always)]
+pub(crate) fn current_worker<'a>() -> Option<&'a Worker> {
+    // SAFETY: `Entered` keeps the pointer valid for as long as it is set, on this thread alone.
+    unsafe { CURRENT.get().as_ref() }
+}
+
+/// The worker and the task that the caller runs on. None on a thread that is no worker.
+///
+/// Both references are good as long as the caller's frame: it is on the task's stack, and a task never
+/// changes thread.
+#[inline(always)]
+pub(crate) fn current<'a>() -> Option<(&'a Worker, &'a Header)> {
+    let worker = current_worker()?;
+    // SAFETY: the scheduler holds a reference to the task while it runs.
+    unsafe { worker.task.get().as_ref() }.map(|task| (worker, task))
+}
+
+/// While it lives, the thread is `worker`'s.
+pub(super) struct Entered<'a>(&'a Worker);
+
+impl<'a> Entered<'a> {
+    pub(super) fn new(worker: &'a Worker) -> Entered<'a> {
+        assert!(current_worker().is_none(), "the thread is a worker already");
+        CURRENT.set(worker);
+        Entered(worker)
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        debug_assert!(ptr::eq(CURRENT.get(), self.0));
+        CURRENT.set(ptr::null());
+    }
+}
+
+impl Worker {
+    /// Worker `index` of `shared`, on the calling thread.
+    ///
+    /// # Errors
+    /// epoll, eventfd or timerfd could not be had.
+    pub(super) fn new(shared: Arc<Shared>, index: usize) -> io::Result<Worker> {
+        let reactor = Reactor::new().map_err(|e| explain(e, "epoll"))?;
+        let waker = reactor.waker().map_err(|e| explain(e, "an eventfd"))?;
+        let timerfd = TimerFd::new().map_err(|e| explain(e, "a timerfd"))?;
+        reactor.watch_timer(timerfd.as_raw_fd()).map_err(|e| explain(e, "epoll"))?;
+        let remote = shared.remotes[index];
+        remote.set_waker(waker);
+        let now = clock::now_ns();
+        Ok(Worker {
+            index,
+            remote,
+            task: Cell::new(ptr::null()),
+            queue: Fifo::default(),
+            round: Cell::new((0, 0)),
+            until_tick: Cell::new(1),
+            tick_length: Cell::new(1),
+            last_tick: Cell::new(now),
+            watch: Watch::new(shared.workers()),
+            carriers: RefCell::default(),
+            stacks: RefCell::new(Pool::new(shared.config.guard)),
+            starved: Fifo::default(),
+            reactor,
+            timers: RefCell::new(Wheel::new(now)),
+            timerfd,
+            armed: Cell::new(u64::MAX),
+            parked_unwinding: Cell::new(0),
+            io_budget: Cell::new(0),
+            root: Cell::new(ptr::null()),
+            cancelled_all: Cell::new(false),
+            complain_at: Cell::new(u64::MAX),
+            shared,
+        })
+    }
+
+    /// From a task of this worker: queues a task that may start on any worker.
+    ///
+    /// # Safety
+    /// As [`super::submit`].
+    #[inline]
+    pub(crate) unsafe fn submit(&self, task: NonNull<Header>) {
+        bump(&self.remote.counts.submitted);
+        // SAFETY: by this function's contract.
+        unsafe { self.remote.fresh.push(task) };
+        self.shared.mind_fresh();
+    }
+
+    /// From this worker's thread: queues a task that must start here.
+    ///
+    /// # Safety
+    /// The scheduler takes over one reference to `task`, which was never submitted before.
+    #[inline]
+    pub(crate) unsafe fn submit_local(&self, task: NonNull<Header>) {
+        bump(&self.remote.counts.submitted);
+        // SAFETY: by this function's contract; the reference keeps it alive.
+        unsafe { self.queue.push(task) };
+    }
+
+    /// From this worker's thread: something has come for a task that lives here. Ready, if it parks for
+    /// that; otherwise the signal waits in the header.
+    ///
+    /// # Safety
+    /// `task` is alive and this worker is its home.
+    #[inline]
+    pub(crate) unsafe fn signal(&self, task: NonNull<Header>, signals: u8) {
+        // SAFETY: alive, by this function's contract.
+        let header = unsafe { task.as_ref() };
+        header.signals.set(header.signals.get() | signals);
+        if header.run.get() == Run::Parked && header.accepts.get() & signals != 0 {
+            header.run.set(Run::Queued);
+            // SAFETY: a parked task is in no queue, and a started one lives until it has ended.
+            unsafe { self.queue.push(task) };
+        }
+    }
+
+    /// The running task goes to the end of the run queue. It must suspend next.
+    ///
+    /// # Safety
+    /// `task` runs on this worker, now.
+    #[inline(always)]
+    pub(crate) unsafe fn requeue(&self, task: &Header) {
+        task.run.set(Run::Queued);
+        // SAFETY: a running task is in no queue, and a started one lives until it has ended.
+        unsafe { self.queue.push(NonNull::from(task)) };
+    }
+
+    pub(super) fn count_started(&self, change: isize) {
+        let started = &self.remote.counts.started;
+        // Relaxed: own value, and a hint for others.
+        started.store(started.load(Ordering::Relaxed).wrapping_add_signed(change), Ordering::Relaxed);
+    }
+}
+
+/// Says what could not be had, and what to raise.
+fn explain(error: io::Error, what: &str) -> io::Error {
+    let remedy = match error.raw_os_error() {
+        Some(errno) if crate::sys::is_descriptor_limit(errno) => {
+            " (each worker needs five descriptors; raise `ulimit -n`, or start fewer workers)"
+        }
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("layby: a worker cannot get {what}: {error}{remedy}"))
+}

@@ -1,0 +1,258 @@
+//! `spawn`, and the builder for a task with a name or a stack size of its own.
+
+use core::panic::Location;
+use core::ptr::NonNull;
+use std::io;
+use std::sync::Arc;
+
+use super::cell::{Owned, make};
+use super::handle::JoinHandle;
+use crate::fiber::Header;
+use crate::sched::{self, Shared, Worker};
+
+/// Where a new task goes.
+#[derive(Clone, Copy)]
+pub(crate) enum Target<'a> {
+    /// To the runtime of the task that spawns it, from there.
+    Worker(&'a Worker),
+    /// To a runtime, from a thread that is not one of its workers.
+    Runtime(&'a Arc<Shared>),
+}
+
+impl<'a> Target<'a> {
+    /// The caller's runtime; outside of any, the default one.
+    #[inline]
+    pub(crate) fn here() -> Target<'a> {
+        match sched::current_worker() {
+            Some(worker) => Target::Worker(worker),
+            None => Target::Runtime(sched::default_runtime()),
+        }
+    }
+
+    /// The runtime `shared`, from wherever the caller is.
+    pub(crate) fn of(shared: &'a Arc<Shared>) -> Target<'a> {
+        match sched::current_worker() {
+            Some(worker) if Arc::ptr_eq(&worker.shared, shared) => Target::Worker(worker),
+            _ => Target::Runtime(shared),
+        }
+    }
+
+    fn stack_size(&self) -> usize {
+        match self {
+            Target::Worker(worker) => worker.shared.stack_size(),
+            Target::Runtime(shared) => shared.stack_size(),
+        }
+    }
+
+    /// # Safety
+    /// The scheduler takes over one reference to `task`, which was never submitted before and may start on
+    /// another thread.
+    #[inline]
+    unsafe fn submit(&self, task: NonNull<Header>) {
+        match self {
+            // SAFETY: by this function's contract.
+            Target::Worker(worker) => unsafe { worker.submit(task) },
+            // SAFETY: by this function's contract.
+            Target::Runtime(shared) => unsafe { shared.submit(task) },
+        }
+    }
+}
+
+/// What a task can be given.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Attributes {
+    pub(crate) name: Option<Box<str>>,
+    /// Bytes; `None`: the runtime's.
+    pub(crate) stack_size: Option<usize>,
+}
+
+/// Spawns a task that may borrow.
+///
+/// # Safety
+/// What the closure and the result borrow outlives the task: the caller does not return, or unwind, past that
+/// before the task has ended (`JoinHandle::wait` has returned).
+#[inline]
+pub(crate) unsafe fn spawn_borrowing<F, T>(
+    target: Target<'_>,
+    attributes: Attributes,
+    spawned_at: &'static Location<'static>,
+    closure: F,
+) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    let stack_size = attributes.stack_size.unwrap_or_else(|| target.stack_size());
+    // SAFETY: valid until the end by this function's contract; both are Send.
+    let (task, owned) = unsafe { make(closure, attributes.name, stack_size, spawned_at) };
+    // SAFETY: the scheduler's reference; new; Send.
+    unsafe { target.submit(task) };
+    JoinHandle::new(owned)
+}
+
+/// As [`spawn_borrowing`], on the caller's worker, without `Send`. None if the caller is on no worker.
+///
+/// # Safety
+/// As [`spawn_borrowing`].
+pub(crate) unsafe fn spawn_local_borrowing<F, T>(
+    attributes: Attributes,
+    spawned_at: &'static Location<'static>,
+    closure: F,
+) -> Option<JoinHandle<T>>
+where
+    F: FnOnce() -> T,
+{
+    let worker = sched::current_worker()?;
+    let stack_size = attributes.stack_size.unwrap_or_else(|| worker.shared.stack_size());
+    let (task, owned): (_, Owned<T>) =
+        // SAFETY: valid until the end by this function's contract; `submit_local` keeps it on this thread,
+        // and a `JoinHandle` of a result that is not Send does not leave it either.
+        unsafe { make(closure, attributes.name, stack_size, spawned_at) };
+    // SAFETY: the scheduler's reference; new.
+    unsafe { worker.submit_local(task) };
+    Some(JoinHandle::new(owned))
+}
+
+/// Spawns a task: `f` runs concurrently with the caller, on a stack of its own.
+///
+/// Like [`std::thread::spawn`], except: the task goes to the caller's runtime (outside of any: to a
+/// process-wide default one, which is started on first use and does not keep the process alive). Nothing waits
+/// here. Until `f` starts, it may be moved to another worker; from then on the task stays on its worker's
+/// thread. See [`go!`](crate::go).
+///
+/// # Panics
+/// If the default runtime is needed and cannot be started.
+///
+/// # Examples
+/// ```
+/// let tasks: Vec<_> = (0..10).map(|i| layby::spawn(move || i * i)).collect();
+/// let sum: i32 = tasks.into_iter().map(|task| task.join().unwrap()).sum();
+/// assert_eq!(sum, 285);
+/// ```
+///
+/// What a task takes along may go to another thread, so it must be `Send`, and `'static`:
+/// ```compile_fail
+/// let rc = std::rc::Rc::new(1);
+/// layby::spawn(move || *rc);
+/// ```
+/// ```compile_fail
+/// let local = 1;
+/// layby::spawn(|| &local);
+/// ```
+#[inline]
+#[track_caller]
+pub fn spawn<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    // SAFETY: it borrows nothing.
+    unsafe { spawn_borrowing(Target::here(), Attributes::default(), Location::caller(), f) }
+}
+
+/// Spawns a task on the caller's worker: `f` and its result need not be `Send`.
+///
+/// # Panics
+/// On a thread that is no worker. ([`Builder::spawn_local`] fails there instead.)
+///
+/// # Examples
+/// ```
+/// use std::rc::Rc;
+///
+/// layby::run(|| {
+///     let shared = Rc::new(5);
+///     let other = shared.clone();
+///     let task = layby::spawn_local(move || *other + 1);
+///     assert_eq!(task.join().unwrap(), 6);
+///     assert_eq!(Rc::strong_count(&shared), 1);
+/// });
+/// ```
+#[track_caller]
+pub fn spawn_local<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    Builder::new().spawn_local(f).unwrap_or_else(|error| panic!("spawn_local: {error}"))
+}
+
+/// Settings for one task.
+///
+/// Like [`std::thread::Builder`].
+///
+/// # Examples
+/// ```
+/// let task = layby::task::Builder::new()
+///     .name("deep".into())
+///     .stack_size(2 * 1024 * 1024)
+///     .spawn(|| "done")
+///     .unwrap();
+/// assert_eq!(task.task().name(), Some("deep"));
+/// assert_eq!(task.join().unwrap(), "done");
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until a task is spawned with it"]
+pub struct Builder(Attributes);
+
+impl Builder {
+    /// No name, the runtime's stack size.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// The task's name, for messages and [`Task::name`](super::Task::name).
+    pub fn name(mut self, name: String) -> Builder {
+        self.0.name = Some(name.into_boxed_str());
+        self
+    }
+
+    /// The usable size of the task's stack, in bytes, rounded up to whole pages: 32 KiB at least.
+    ///
+    /// It is address space; memory is used as the stack is. The default is 256 KiB, or what the runtime was
+    /// given.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.0.stack_size = Some(bytes);
+        self
+    }
+
+    /// As [`spawn`].
+    ///
+    /// # Errors
+    /// `InvalidInput` if the stack size is below 32 KiB or absurdly large.
+    #[track_caller]
+    pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.check()?;
+        // SAFETY: it borrows nothing.
+        Ok(unsafe { spawn_borrowing(Target::here(), self.0, Location::caller(), f) })
+    }
+
+    /// As [`spawn_local`].
+    ///
+    /// # Errors
+    /// `InvalidInput` as for [`spawn`](Builder::spawn); `Unsupported` on a thread that is no worker.
+    #[track_caller]
+    pub fn spawn_local<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        self.check()?;
+        // SAFETY: it borrows nothing.
+        let task = unsafe { spawn_local_borrowing(self.0, Location::caller(), f) };
+        task.ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the calling thread is no worker of a layby runtime, so no task can be spawned on it; call \
+                 this inside `layby::run`, or use `spawn`",
+            )
+        })
+    }
+
+    fn check(&self) -> io::Result<()> {
+        self.0.stack_size.map_or(Ok(()), sched::check_stack_size)
+    }
+}

@@ -1,0 +1,209 @@
+//! One allocation for a task: its header, the place of its result, its closure.
+//!
+//! ```text
+//!   ┌────────┬──────────────────────────┬─────────┐
+//!   │ Header │ result: Option<Result<T>> │ closure │      the first two are at the same place for
+//!   └────────┴──────────────────────────┴─────────┘      every closure that returns a T
+//! ```
+//!
+//! The closure is the runner's (or the discarder's). The result is written by the runner before it settles
+//! the join slot, and belongs, once, to the handle or, if there is none, to the runner. So when the last
+//! reference goes, both are gone already: freeing runs no code of the user's.
+
+use core::any::Any;
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::marker::PhantomData;
+use core::panic::{AssertUnwindSafe, Location};
+use core::ptr::NonNull;
+use std::panic::catch_unwind;
+
+use super::id;
+use crate::fiber::{FiberRef, Header, Settled, Vtable};
+use crate::park::{self, Mask, Waiter};
+
+/// How a task ended that has no result.
+pub(crate) enum Failure {
+    Cancelled,
+    Panic(Box<dyn Any + Send>),
+}
+
+/// What a task leaves.
+pub(crate) type Ending<T> = Result<T, Failure>;
+
+/// The part of the cell that does not depend on the closure.
+#[repr(C)]
+struct Front<T> {
+    header: Header,
+    result: UnsafeCell<Option<Ending<T>>>,
+}
+
+#[repr(C)]
+struct TaskCell<F, T> {
+    front: Front<T>,
+    closure: UnsafeCell<Option<F>>,
+}
+
+/// The one that may take the result of a task: a reference, and the right to the result.
+///
+/// Dropping it leaves the result to the task, or drops it here if the task has ended.
+pub(crate) struct Owned<T> {
+    fiber: FiberRef,
+    result: PhantomData<T>,
+}
+
+// SAFETY: it gives access to a T, by value, and to nothing else that is tied to a thread.
+unsafe impl<T: Send> Send for Owned<T> {}
+// SAFETY: `&Owned<T>` gives no access to the T.
+unsafe impl<T: Send> Sync for Owned<T> {}
+
+impl<T> fmt::Debug for Owned<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fiber.fmt(f)
+    }
+}
+
+/// A task that has not started: the reference for the scheduler, and the right to the result.
+///
+/// # Safety
+/// The closure and what it borrows stay valid until the task has ended. If the task can end on another
+/// thread than the caller's, or the result be taken there, closure and result must be `Send`.
+#[inline]
+pub(super) unsafe fn make<F, T>(
+    closure: F,
+    name: Option<Box<str>>,
+    stack_size: usize,
+    spawned_at: &'static Location<'static>,
+) -> (NonNull<Header>, Owned<T>)
+where
+    F: FnOnce() -> T,
+{
+    let vtable = const {
+        &Vtable { run: run::<F, T>, discard: discard::<F, T>, free: free::<F, T> }
+    };
+    let header = Header::new(vtable, id::next().get(), name, stack_size, spawned_at, 2);
+    let cell = Box::new(TaskCell {
+        front: Front { header, result: UnsafeCell::new(None::<Ending<T>>) },
+        closure: UnsafeCell::new(Some(closure)),
+    });
+    let raw = NonNull::from(Box::leak(cell)).cast::<Header>();
+    // SAFETY: the second of the two references that the header was made with.
+    let fiber = unsafe { FiberRef::from_raw(raw) };
+    (raw, Owned { fiber, result: PhantomData })
+}
+
+/// `Vtable::run`.
+unsafe fn run<F: FnOnce() -> T, T>(task: NonNull<Header>) {
+    // SAFETY: the header is the first field of a cell of this type, by `make`.
+    let cell = unsafe { task.cast::<TaskCell<F, T>>().as_ref() };
+    if cell.front.header.state.is_cancelled() {
+        // SAFETY: called once, by `run`'s contract, and this is instead.
+        return unsafe { discard::<F, T>(task) };
+    }
+    // SAFETY: the closure is the runner's.
+    let closure = unsafe { (*cell.closure.get()).take() }.expect("a task runs once");
+    let ending = match catch_unwind(AssertUnwindSafe(closure)) {
+        Ok(value) => Ok(value),
+        Err(payload) if park::is_cancellation(&*payload) => Err(Failure::Cancelled),
+        Err(payload) => Err(Failure::Panic(payload)),
+    };
+    park::unwind_ended();
+    settle(&cell.front, ending);
+}
+
+/// `Vtable::discard`.
+unsafe fn discard<F: FnOnce() -> T, T>(task: NonNull<Header>) {
+    // SAFETY: as in `run`.
+    let cell = unsafe { task.cast::<TaskCell<F, T>>().as_ref() };
+    // SAFETY: the closure is the discarder's.
+    let closure = unsafe { (*cell.closure.get()).take() };
+    drop_quietly(closure, &cell.front.header, "the closure");
+    settle(&cell.front, Err(Failure::Cancelled));
+}
+
+/// `Vtable::free`.
+unsafe fn free<F: FnOnce() -> T, T>(task: NonNull<Header>) {
+    // SAFETY: made by `Box::leak` in `make`, of this type, and this is the last use.
+    drop(unsafe { Box::from_raw(task.cast::<TaskCell<F, T>>().as_ptr()) });
+}
+
+/// Stores the result, and lets the one know that waits for it; or drops it, if nobody can.
+fn settle<T>(front: &Front<T>, ending: Ending<T>) {
+    // SAFETY: the result is the runner's until the slot is settled.
+    unsafe { *front.result.get() = Some(ending) };
+    match front.header.join.settle() {
+        Settled::Left => {}
+        // SAFETY: `settle` has claimed it; the join slot holds `Waiter`s.
+        Settled::Claimed(waiter) => unsafe { Waiter::wake(waiter.cast().as_ptr()) },
+        Settled::Detached => {
+            // SAFETY: there is no handle, so the result is the runner's still.
+            let ending = unsafe { (*front.result.get()).take() };
+            drop_unclaimed(ending, &front.header);
+        }
+    }
+}
+
+/// Drops a result that nobody asked for. A panic that nobody joined is said so.
+fn drop_unclaimed<T>(ending: Option<Ending<T>>, header: &Header) {
+    if let Some(Err(Failure::Panic(_))) = &ending {
+        eprintln!(
+            "layby: task {header}, spawned at {}, has panicked, and nobody has joined it",
+            header.spawned_at
+        );
+    }
+    drop_quietly(ending, header, "the result");
+}
+
+/// Drops what a task leaves. No cancellation reaches its destructors, and a panic of theirs is only said.
+fn drop_quietly<V>(value: V, header: &Header, what: &str) {
+    if !core::mem::needs_drop::<V>() {
+        return;
+    }
+    let mask = Mask::new();
+    if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
+        park::unwind_ended();
+        eprintln!(
+            "layby: dropping {what} of task {header}, spawned at {}, has panicked",
+            header.spawned_at
+        );
+    }
+    drop(mask);
+}
+
+impl<T> Owned<T> {
+    pub(crate) fn fiber(&self) -> &FiberRef {
+        &self.fiber
+    }
+
+    /// The result of a task that has ended; with a failure, the task.
+    ///
+    /// # Panics
+    /// If it has not.
+    #[inline]
+    pub(crate) fn take(self) -> Result<T, (FiberRef, Failure)> {
+        assert!(self.fiber.join.is_done(), "the task has not ended");
+        // SAFETY: settled, so the result belongs to `self`; made as a cell of some closure with result T.
+        let result = unsafe { &mut *self.result() };
+        let ending = result.take().expect("a result is taken once");
+        ending.map_err(|failure| (self.fiber.clone(), failure))
+    }
+
+    fn result(&self) -> *mut Option<Ending<T>> {
+        let front = self.fiber.as_ptr().cast::<Front<T>>();
+        // SAFETY: alive by the reference; the header is the first field.
+        unsafe { front.as_ref() }.result.get()
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.fiber.join.detach() {
+            // SAFETY: settled, so the result belongs to `self`.
+            let ending = unsafe { &mut *self.result() }.take();
+            if ending.is_some() {
+                drop_unclaimed(ending, &self.fiber);
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Making tasks: the cell that holds closure and result, `spawn`, and the handle that joins.
+
+mod builder;
+mod cell;
+mod error;
+mod handle;
+mod id;
+mod root;
+mod task;
+
+pub use self::builder::{Builder, spawn, spawn_local};
+pub use self::error::JoinError;
+pub use self::handle::JoinHandle;
+pub use self::id::TaskId;
+pub use self::task::{Task, check_cancelled, current, is_cancelled, is_cancellation, panicking};
+pub use self::task::{park, park_timeout, yield_now};
+
+pub(crate) use self::builder::{Attributes, Target, spawn_borrowing, spawn_local_borrowing};
+pub(crate) use self::root::{run_on, run_root, spawn_on};

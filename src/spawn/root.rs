@@ -1,0 +1,83 @@
+//! Tasks whose spawner waits for them: the root of `run`, and `Runtime::run`.
+
+use core::panic::Location;
+use std::io;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use super::builder::{Attributes, Target, spawn_borrowing};
+use super::cell::{Failure, Owned, make};
+use super::handle::JoinHandle;
+use crate::fiber::FiberRef;
+use crate::park::Mask;
+use crate::sched::{self, Config, Shared};
+use crate::stack;
+
+/// Runs `f` as the root of a new runtime, on this thread.
+///
+/// # Errors
+/// The runtime cannot start; `f` was dropped.
+///
+/// # Panics
+/// With the panic of `f`. On a thread that is a worker.
+pub(crate) fn run_root<F, T>(
+    config: Config,
+    place: &'static Location<'static>,
+    f: F,
+) -> io::Result<T>
+where
+    F: FnOnce() -> T,
+{
+    assert!(
+        sched::current_worker().is_none(),
+        "a task has a runtime already: call the closure directly, or spawn it as a task"
+    );
+    // SAFETY: the root runs, and its result is taken, on this thread; this frame stays until it has ended:
+    // `run_root` returns only then, and does not unwind.
+    let (task, owned): (_, Owned<T>) = unsafe { make(f, Some("main".into()), stack::ROOT_SIZE, place) };
+    // SAFETY: the scheduler's reference; new.
+    if let Err(error) = unsafe { sched::run_root(config, task) } {
+        // SAFETY: it was not submitted, and this is the caller's own stack.
+        unsafe { (task.as_ref().vtable.discard)(task) };
+        // SAFETY: the scheduler's reference has stayed here.
+        drop(unsafe { FiberRef::from_raw(task) });
+        return Err(error);
+    }
+    match owned.take() {
+        Ok(value) => Ok(value),
+        Err((_, Failure::Panic(payload))) => resume_unwind(payload),
+        Err((_, Failure::Cancelled)) => unreachable!("nobody can cancel the root"),
+    }
+}
+
+/// Spawns a task on a runtime, from wherever the caller is.
+#[track_caller]
+pub(crate) fn spawn_on<F, T>(shared: &Arc<Shared>, f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    // SAFETY: it borrows nothing.
+    unsafe { spawn_borrowing(Target::of(shared), Attributes::default(), Location::caller(), f) }
+}
+
+/// Runs a task on a runtime while the caller waits.
+#[track_caller]
+pub(crate) fn run_on<F, T>(shared: &Arc<Shared>, f: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    let attributes = Attributes { stack_size: Some(stack::ROOT_SIZE), ..Attributes::default() };
+    // SAFETY: the wait below cannot be cancelled and does not unwind: it is the next thing, and ends with
+    // the task.
+    let task = unsafe { spawn_borrowing(Target::of(shared), attributes, Location::caller(), f) };
+    let mask = Mask::new();
+    task.wait();
+    drop(mask);
+    match task.into_result() {
+        Ok(value) => value,
+        Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+        Err(_) => panic!("the runtime has ended, or is being dropped, and its tasks are cancelled"),
+    }
+}

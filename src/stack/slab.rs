@@ -1,0 +1,286 @@
+//! Slabs: one mapping each, cut into equal slots; and the list of a pool's slabs.
+//!
+//! Everything that a SIGSEGV handler needs to get from an address to a task is written before the
+//! slab is published and never changes, except the occupants, which are atomic. Slabs are boxed
+//! and join a linked list at its head, so that a handler that interrupts anything, the pool
+//! included, always finds a list that can be walked.
+
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::{fmt, io, iter};
+
+use super::guard::{self, Guard};
+use super::layout::Layout;
+use super::stack::Stack;
+use crate::sys::mem;
+
+/// One mapping of `count` slots.
+pub(super) struct Slab {
+    // Fixed at creation; a signal handler may read these.
+    /// The lowest address of the first slot.
+    start: NonNull<u8>,
+    /// Its slots' layout. `count * layout.stride` is the length of the mapping.
+    layout: Layout,
+    count: u32,
+    /// How many slots the class had before this slab; the colours go on from there.
+    first_ordinal: usize,
+    /// The slab that was the newest before this one.
+    next: *const Slab,
+
+    /// Whoever the slots' users say. Beside the slots, not in them, so that looking through all of
+    /// them touches no stack. Written by the home thread, read by it and by its signal handler.
+    occupants: Box<[AtomicPtr<()>]>,
+
+    // For the pool alone.
+    /// The list that holds this slab; null once the list is gone and the slab leaked.
+    owner: Cell<*const Slabs>,
+    /// Slots from here on were never handed out and have no guard.
+    fresh: Cell<u32>,
+    /// Slots handed out and not given back. While it is not 0 the slab must stay.
+    out: Cell<u32>,
+    /// Slots guarded by protection: mappings to return to the budget.
+    protected: Cell<u32>,
+}
+
+impl Slab {
+    /// Bytes of a slab of `count` slots; `None` if that is more than pointers can span.
+    pub(super) fn len_for(layout: &Layout, count: u32) -> Option<usize> {
+        let len = layout.stride.checked_mul(count as usize)?;
+        isize::try_from(len).is_ok().then_some(len)
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Hands out the next slot that was never used, guarding it first; `None` when there is none.
+    /// On an error the slot stays for the next attempt.
+    pub(super) fn take_fresh(&self, guard: Guard) -> io::Result<Option<Stack>> {
+        let index = self.fresh.get();
+        if index == self.count {
+            return Ok(None);
+        }
+        let Layout { guard: len, size, .. } = self.layout;
+        // SAFETY: the guard is the start of slot `index`, whole pages of our mapping, and nobody
+        // has used the slot: it is only now being handed out.
+        let used = unsafe { guard.install(self.slot(index), len, size) }?;
+        if used == Guard::Protect {
+            self.protected.set(self.protected.get() + 1);
+        }
+        self.fresh.set(index + 1);
+        self.note_taken();
+        Ok(Some(Stack::new(self, index)))
+    }
+
+    /// One more slot is out.
+    pub(super) fn note_taken(&self) {
+        self.out.set(self.out.get() + 1);
+    }
+
+    /// A slot has come home: nobody occupies it, and its memory goes back to the system. To be
+    /// called once for each time it was out, by whoever owns its `Stack`.
+    pub(super) fn put_back(&self, index: u32) {
+        self.occupant(index).store(ptr::null_mut(), Ordering::Release);
+        self.out.set(self.out.get() - 1);
+        let Layout { guard, stride, .. } = self.layout;
+        // SAFETY: the guard is shorter than the slot, so this stays inside the mapping.
+        let usable = unsafe { self.slot(index).add(guard) };
+        // SAFETY: whole pages of our mapping, from the guard to the end of a slot whose owner has
+        // given it up; a stack's contents mean nothing to the next owner.
+        unsafe { mem::discard(usable, stride - guard) };
+    }
+
+    /// The start of a slot, that is of its guard.
+    fn slot(&self, index: u32) -> NonNull<u8> {
+        assert!(index < self.count);
+        // SAFETY: `index < count`, so the offset is less than the mapping's length, which fits an
+        // isize (`len_for`).
+        unsafe { self.start.add(index as usize * self.layout.stride) }
+    }
+
+    /// The lowest usable address of a slot.
+    pub(super) fn limit(&self, index: u32) -> usize {
+        self.start.addr().get() + index as usize * self.layout.stride + self.layout.guard
+    }
+
+    /// The address that the stack in a slot starts below: the end of the slot less the colour.
+    pub(super) fn base(&self, index: u32) -> usize {
+        let end = self.start.addr().get() + (index as usize + 1) * self.layout.stride;
+        end - Layout::colour(self.first_ordinal + index as usize)
+    }
+
+    /// The place that says who occupies a slot.
+    ///
+    /// Release stores pair with the Acquire loads in `find` and `for_each_occupant`: who reads an
+    /// occupant also sees what was written to it before it was set. Reader and writer are one
+    /// thread, so this restrains the compiler only, for the sake of the signal handler.
+    pub(super) fn occupant(&self, index: u32) -> &AtomicPtr<()> {
+        &self.occupants[index as usize]
+    }
+
+    /// The slot that an address lies in. Async-signal-safe.
+    fn find(&self, addr: usize) -> Option<Slot> {
+        let offset = addr.checked_sub(self.start.addr().get())?;
+        let index = u32::try_from(offset / self.layout.stride).ok().filter(|&i| i < self.count)?;
+        let limit = self.limit(index);
+        Some(Slot {
+            occupant: self.occupants.get(index as usize)?.load(Ordering::Acquire),
+            guard: limit - self.layout.guard,
+            limit,
+            base: self.base(index),
+            size: self.layout.size,
+        })
+    }
+}
+
+impl Drop for Slab {
+    /// Unmaps. Only [`Slabs`] drops slabs, and only those whose slots are all home.
+    fn drop(&mut self) {
+        let len = self.layout.stride * self.count as usize;
+        // SAFETY: the mapping is this slab's from creation on, and with no slot out nobody has an
+        // address in it.
+        unsafe { mem::unmap(self.start, len) };
+        guard::release(self.protected.get() as usize);
+    }
+}
+
+impl fmt::Debug for Slab {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slab")
+            .field("start", &self.start)
+            .field("layout", &self.layout)
+            .field("count", &self.count)
+            .field("fresh", &self.fresh.get())
+            .field("out", &self.out.get())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is known of the slot that an address lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    /// As set by [`Stack::set_occupant`]; null if nobody is there.
+    pub(crate) occupant: *mut (),
+    /// The lowest address of the slot; the guard goes from here to `limit`.
+    pub(crate) guard: usize,
+    /// As [`Stack::limit`].
+    pub(crate) limit: usize,
+    /// As [`Stack::base`].
+    pub(crate) base: usize,
+    /// As [`Stack::size`].
+    pub(crate) size: usize,
+}
+
+impl Slot {
+    /// Whether the address lies in the slot's guard: a fault there is a stack overflow.
+    pub(crate) fn is_guard(&self, addr: usize) -> bool {
+        (self.guard..self.limit).contains(&addr)
+    }
+}
+
+/// All slabs of a pool, newest first. Append-only until it is dropped.
+///
+/// Dropping it unmaps the slabs whose slots are all home, and leaks the others: a stack that is
+/// out may have live frames, or be pointed into from anywhere.
+pub(crate) struct Slabs {
+    /// Release on `push` pairs with Acquire in `iter`, which a signal handler may run.
+    head: AtomicPtr<Slab>,
+}
+
+impl Slabs {
+    pub(super) fn new() -> Slabs {
+        Slabs { head: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// Maps a slab of `count` slots and adds it to the list, which must not move from now on: the
+    /// slab knows it by its address.
+    pub(super) fn grow(&self, layout: Layout, count: u32, first_ordinal: usize) -> io::Result<NonNull<Slab>> {
+        let len = Slab::len_for(&layout, count).ok_or(io::ErrorKind::OutOfMemory)?;
+        let start = mem::reserve(len)?;
+        // Stack pointers are made from plain addresses.
+        start.expose_provenance();
+        let slab = NonNull::from(Box::leak(Box::new(Slab {
+            start,
+            layout,
+            count,
+            first_ordinal,
+            next: self.head.load(Ordering::Relaxed),
+            occupants: (0..count).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
+            owner: Cell::new(self),
+            fresh: Cell::new(0),
+            out: Cell::new(0),
+            protected: Cell::new(0),
+        })));
+        self.head.store(slab.as_ptr(), Ordering::Release);
+        Ok(slab)
+    }
+
+    /// Whether the slab is in this list.
+    pub(super) fn owns(&self, slab: &Slab) -> bool {
+        ptr::eq(slab.owner.get(), self)
+    }
+
+    /// The slot that an address lies in, used or not; `None` if it lies in no slab of this list.
+    ///
+    /// Async-signal-safe on the pool's thread: reads only, takes no lock, and may interrupt any
+    /// other function of the pool.
+    pub(crate) fn find(&self, addr: usize) -> Option<Slot> {
+        self.iter().find_map(|slab| slab.find(addr))
+    }
+
+    /// Calls `f` with each occupant.
+    pub(super) fn for_each_occupant(&self, mut f: impl FnMut(NonNull<()>)) {
+        for slab in self.iter() {
+            for place in &slab.occupants[..slab.fresh.get() as usize] {
+                if let Some(occupant) = NonNull::new(place.load(Ordering::Acquire)) {
+                    f(occupant);
+                }
+            }
+        }
+    }
+
+    /// Slots that are out.
+    pub(super) fn out(&self) -> usize {
+        self.iter().map(|slab| slab.out.get() as usize).sum()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Slab> {
+        let mut next = self.head.load(Ordering::Acquire).cast_const();
+        iter::from_fn(move || {
+            // SAFETY: null, or a slab of this list, which frees none before it is dropped itself;
+            // the items borrow the list.
+            let slab = unsafe { next.as_ref() }?;
+            next = slab.next;
+            Some(slab)
+        })
+    }
+}
+
+impl Drop for Slabs {
+    fn drop(&mut self) {
+        let mut next = *self.head.get_mut();
+        while let Some(slab) = NonNull::new(next) {
+            // SAFETY: a slab of this list, not freed yet: each is met once.
+            let shared = unsafe { slab.as_ref() };
+            next = shared.next.cast_mut();
+            if shared.out.get() > 0 {
+                shared.owner.set(ptr::null());
+                continue;
+            }
+            // SAFETY: made by Box::leak in `grow`. No slot is out, so no `Stack` refers to it but
+            // those in the pool's free lists, which end with the pool and look at nothing.
+            drop(unsafe { Box::from_raw(slab.as_ptr()) });
+        }
+    }
+}
+
+impl fmt::Debug for Slabs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}

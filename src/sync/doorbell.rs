@@ -1,0 +1,79 @@
+//! A counter with one listener: rings are counted, and the listener waits for the next.
+
+use core::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use crate::park::{Deadline, Outcome, Reason, Wait, Waiter, park, throw_cancelled};
+use crate::util::lock::Lock;
+
+/// The listener's side. One thread or task at a time may wait; the type is not `Clone`.
+#[derive(Debug)]
+pub(crate) struct Doorbell(Arc<Lock<State>>);
+
+/// A ringer's side. Counted: the last ring may come when the listener has gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Button(Arc<Lock<State>>);
+
+#[derive(Debug)]
+struct State {
+    rings: usize,
+    /// The one that waits. Linked and unlinked under the lock (rule 2 of `park`).
+    waiter: *const Waiter,
+}
+
+// SAFETY: the pointer is followed only by who has taken it out under the lock, which is the claim that
+// keeps what it points to alive (rules 3 and 4 of `park`); a `Waiter` may be woken from any thread.
+unsafe impl Send for State {}
+
+struct Listening<'a>(&'a Doorbell);
+
+impl Wait for Listening<'_> {
+    fn withdraw(&self) -> bool {
+        !core::mem::replace(&mut self.0.0.lock().waiter, ptr::null()).is_null()
+    }
+}
+
+impl Doorbell {
+    pub(crate) fn new() -> Doorbell {
+        Doorbell(Arc::new(Lock::new(State { rings: 0, waiter: ptr::null() })))
+    }
+
+    pub(crate) fn button(&self) -> Button {
+        Button(self.0.clone())
+    }
+
+    /// Waits for a ring, and takes it. A suspension point.
+    pub(crate) fn wait(&mut self, reason: Reason) {
+        let waiter = Waiter::current();
+        {
+            let mut state = self.0.lock();
+            if state.rings > 0 {
+                state.rings -= 1;
+                return;
+            }
+            state.waiter = NonNull::from(&waiter).as_ptr();
+        }
+        match park(reason, Deadline::NEVER, &waiter, &Listening(self)) {
+            // The ring was given with the wake.
+            Outcome::Woken | Outcome::TimedOut => {}
+            Outcome::Cancelled => throw_cancelled(),
+        }
+    }
+}
+
+impl Button {
+    pub(crate) fn ring(&self) {
+        let waiter = {
+            let mut state = self.0.lock();
+            let waiter = core::mem::replace(&mut state.waiter, ptr::null());
+            if waiter.is_null() {
+                state.rings += 1;
+            }
+            waiter
+        };
+        if !waiter.is_null() {
+            // SAFETY: taken out under the lock, so claimed by this call alone.
+            unsafe { Waiter::wake(waiter) };
+        }
+    }
+}

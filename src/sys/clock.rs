@@ -1,0 +1,75 @@
+//! The one clock that deadlines are measured against.
+//!
+//! Every deadline inside layby is a `u64` of nanoseconds on `CLOCK_MONOTONIC`: it never steps back,
+//! it is what a [`TimerFd`](super::timerfd::TimerFd) is armed in, and it fits 584 years. It stands
+//! still while the machine is suspended, as `std::time::Instant` does on Linux. Reading it takes no
+//! system call (vDSO).
+
+const NANOS_PER_SEC: u64 = 1_000_000_000;
+
+/// The time now, in nanoseconds of `CLOCK_MONOTONIC`.
+#[inline]
+pub(crate) fn now_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a live, writable timespec, and the kernel keeps nothing of it.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    // It can only fail for a clock that does not exist (EINVAL) or a bad address (EFAULT).
+    debug_assert_eq!(result, 0, "CLOCK_MONOTONIC cannot be read");
+    // Both parts are never negative on this clock; the seconds overflow after 584 years of uptime.
+    (time.tv_sec as u64)
+        .wrapping_mul(NANOS_PER_SEC)
+        .wrapping_add(time.tv_nsec as u64)
+}
+
+/// `ns` on the clock as the kernel wants it.
+pub(super) fn timespec(ns: u64) -> libc::timespec {
+    libc::timespec {
+        // A 64-bit `time_t` holds every `u64` of nanoseconds; a smaller one saturates.
+        tv_sec: libc::time_t::try_from(ns / NANOS_PER_SEC).unwrap_or(libc::time_t::MAX),
+        // Below 10^9, so it fits.
+        tv_nsec: (ns % NANOS_PER_SEC) as libc::c_long,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn never_steps_back() {
+        let mut last = now_ns();
+        for _ in 0..100_000 {
+            let now = now_ns();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+
+    #[test]
+    fn runs_as_fast_as_std_does() {
+        let outer = Instant::now();
+        let start = now_ns();
+        let inner = Instant::now();
+        std::thread::sleep(Duration::from_millis(20));
+        let inner = inner.elapsed();
+        let elapsed = Duration::from_nanos(now_ns() - start);
+        let outer = outer.elapsed();
+        assert!(inner <= elapsed && elapsed <= outer);
+    }
+
+    #[test]
+    fn splits_into_seconds_and_nanoseconds() {
+        let parts = |ns| {
+            let time = timespec(ns);
+            (time.tv_sec, time.tv_nsec)
+        };
+        assert_eq!(parts(1), (0, 1));
+        assert_eq!(parts(NANOS_PER_SEC - 1), (0, 999_999_999));
+        assert_eq!(parts(NANOS_PER_SEC), (1, 0));
+        assert_eq!(parts(u64::MAX), (18_446_744_073, 709_551_615));
+    }
+}

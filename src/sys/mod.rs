@@ -1,0 +1,12 @@
+//! The operating system, as the rest of the crate sees it. The only place that names `libc`.
+
+pub(crate) mod clock;
+pub(crate) mod mem;
+pub(crate) mod poll;
+pub(crate) mod socket;
+pub(crate) mod timerfd;
+
+/// Whether `errno` says that the process, or the system, has no descriptor left.
+pub(crate) fn is_descriptor_limit(errno: i32) -> bool {
+    errno == libc::EMFILE || errno == libc::ENFILE
+}

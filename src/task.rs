@@ -1,0 +1,10 @@
+//! Tasks: spawning, joining, parking. Like [`std::thread`], except where an item says otherwise.
+//!
+//! A task is a closure that runs on a stack of its own, on one of the runtime's workers. Once it has
+//! started it never changes thread, so what is not `Send` may live across any call that waits.
+
+pub use crate::sleep::{sleep, sleep_until};
+pub use crate::spawn::{
+    Builder, JoinError, JoinHandle, Task, TaskId, check_cancelled, current, is_cancellation,
+    is_cancelled, panicking, park, park_timeout, spawn, spawn_local, yield_now,
+};

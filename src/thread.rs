@@ -1,0 +1,11 @@
+//! The items of [`task`](crate::task) under the names of [`std::thread`], for porting by changing `use` lines.
+
+pub use std::thread::{AccessError, available_parallelism};
+
+pub use crate::task::{
+    Builder, JoinHandle, Task as Thread, TaskId as ThreadId, current, panicking, park, park_timeout, sleep,
+    sleep_until, spawn, yield_now,
+};
+
+/// What joining gives. Like [`std::thread::Result`], except for the error.
+pub type Result<T> = core::result::Result<T, crate::task::JoinError>;

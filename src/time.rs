@@ -1,0 +1,3 @@
+//! Time: sleeping.
+
+pub use crate::sleep::{sleep, sleep_until};

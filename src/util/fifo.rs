@@ -1,0 +1,116 @@
+//! An intrusive first-in first-out queue: each element carries its own link.
+//!
+//! ```text
+//!   head ──▶ [A.next] ──▶ [B.next] ──▶ [C.next] ──▶ null
+//!                                        ▲
+//!   tail ────────────────────────────────┘
+//! ```
+//!
+//! Pushing and popping touch no allocator, so a queue of any length never fails. The queue owns
+//! nothing: who pushes an element promises that it stays alive until it is popped.
+
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+
+/// An element that has room for a link.
+///
+/// # Safety
+/// `next` must return the same cell at every call, and nothing but the queue that the element is in
+/// may write it while it is in one.
+pub(crate) unsafe trait Linked {
+    fn next(&self) -> &Cell<*const Self>;
+}
+
+/// The queue. Plain memory: one thread at a time, by construction or under a lock.
+#[derive(Debug)]
+pub(crate) struct Fifo<T> {
+    head: Cell<*const T>,
+    tail: Cell<*const T>,
+    len: Cell<usize>,
+}
+
+impl<T> Default for Fifo<T> {
+    fn default() -> Fifo<T> {
+        Fifo { head: Cell::new(ptr::null()), tail: Cell::new(ptr::null()), len: Cell::new(0) }
+    }
+}
+
+impl<T: Linked> Fifo<T> {
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len.get()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len.get() == 0
+    }
+
+    /// Appends.
+    ///
+    /// # Safety
+    /// `item` is in no queue and stays alive until it is popped.
+    #[inline]
+    pub(crate) unsafe fn push(&self, item: NonNull<T>) {
+        // SAFETY: alive, by this function's contract.
+        let link = unsafe { item.as_ref() }.next();
+        link.set(ptr::null());
+        let tail = self.tail.replace(item.as_ptr());
+        if tail.is_null() {
+            self.head.set(item.as_ptr());
+        } else {
+            // SAFETY: an element in the queue is alive, by the contract of the push that put it there.
+            unsafe { &*tail }.next().set(item.as_ptr());
+        }
+        self.len.set(self.len.get() + 1);
+    }
+
+    /// Takes the oldest.
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<NonNull<T>> {
+        let head = NonNull::new(self.head.get().cast_mut())?;
+        // SAFETY: an element in the queue is alive, by the contract of `push`.
+        let next = unsafe { head.as_ref() }.next().get();
+        self.head.set(next);
+        if next.is_null() {
+            self.tail.set(ptr::null());
+        }
+        self.len.set(self.len.get() - 1);
+        Some(head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Item(u32, Cell<*const Item>);
+
+    // SAFETY: the cell is a field, written by the queue alone.
+    unsafe impl Linked for Item {
+        fn next(&self) -> &Cell<*const Item> {
+            &self.1
+        }
+    }
+
+    #[test]
+    fn first_in_first_out() {
+        let items: Vec<Item> = (0..10).map(|i| Item(i, Cell::new(ptr::null()))).collect();
+        let queue = Fifo::default();
+        assert!(queue.pop().is_none());
+        for round in 0..3 {
+            for item in &items {
+                // SAFETY: the items outlive the queue, and each was popped in the round before.
+                unsafe { queue.push(NonNull::from(item)) };
+            }
+            assert_eq!(queue.len(), 10, "round {round}");
+            for want in 0..10 {
+                let item = queue.pop().unwrap();
+                // SAFETY: the items outlive the queue.
+                assert_eq!(unsafe { item.as_ref() }.0, want);
+            }
+            assert!(queue.is_empty());
+            assert!(queue.pop().is_none());
+        }
+    }
+}

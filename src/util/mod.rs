@@ -1,0 +1,6 @@
+//! Small tools that know nothing of tasks: a FIFO of pointers, a lock without poison, a random number
+//! generator.
+
+pub(crate) mod atomic;
+pub(crate) mod fifo;
+pub(crate) mod lock;
