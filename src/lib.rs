@@ -1,4 +1,4 @@
-//! layby
+#![doc = include_str!("../README.md")]
 //!
 //! # Where things are
 //! * [`go!`], [`spawn`], [`run`], [`sleep`], [`gather!`], [`unblock`]: at the root.
@@ -70,3 +70,7 @@ pub mod __private {
         }
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+mod guide {}

@@ -46,7 +46,8 @@ where
     if !park::on_task() {
         return f();
     }
-    let call = Call { waiter: Waiter::current(), closure: UnsafeCell::new(Some(f)), result: UnsafeCell::new(None) };
+    let call =
+        Call { waiter: Waiter::current(), closure: UnsafeCell::new(Some(f)), result: UnsafeCell::new(None) };
     // SAFETY: `call` stays where it is until the job has run: the wait below ends only by its wake.
     let job = unsafe { Job::new(NonNull::from(&call).cast(), run::<F, T>) };
     if let Err(job) = pool::submit(job) {

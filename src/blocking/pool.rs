@@ -1,5 +1,6 @@
 //! The threads behind `unblock`: as many as there are closures that block, up to a limit.
 
+use crate::util::report;
 use core::ptr::NonNull;
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -68,7 +69,7 @@ pub(super) fn submit(job: Job) -> Result<(), Job> {
     let Err(error) = started else { return Ok(()) };
     static WARNED: Once = Once::new();
     WARNED.call_once(|| {
-        eprintln!("layby: no thread for a blocking call: {error} (raise `ulimit -u`)");
+        report!("no thread for a blocking call: {error} (raise `ulimit -u`)");
     });
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     state.threads -= 1;

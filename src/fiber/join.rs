@@ -80,9 +80,7 @@ impl<W> JoinSlot<W> {
         let detached = ptr::without_provenance_mut(DETACHED);
         // Acquire on failure pairs with `settle`'s Release. Relaxed on success: the handle leaves
         // nothing for the ender to read.
-        self.0
-            .compare_exchange(ptr::null_mut(), detached, Ordering::Relaxed, Ordering::Acquire)
-            .is_ok()
+        self.0.compare_exchange(ptr::null_mut(), detached, Ordering::Relaxed, Ordering::Acquire).is_ok()
     }
 
     /// Whether the task has ended.

@@ -3,9 +3,7 @@
 use core::panic::Location;
 
 use crate::park::Mask;
-use crate::spawn::{
-    Attributes, JoinError, JoinHandle, Target, spawn_borrowing, spawn_local_borrowing,
-};
+use crate::spawn::{Attributes, JoinError, JoinHandle, Target, spawn_borrowing, spawn_local_borrowing};
 
 /// One such task. Private to `gather`, which never forgets one: its destructor is what makes the borrowing
 /// sound.

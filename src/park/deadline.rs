@@ -1,7 +1,6 @@
 //! Deadlines: a point of the monotonic clock, or never.
 
 use core::time::Duration;
-use std::time::Instant;
 
 use crate::sys::clock;
 
@@ -17,11 +16,6 @@ impl Deadline {
     pub(crate) fn after(duration: Duration) -> Deadline {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         Deadline(clock::now_ns().saturating_add(nanos))
-    }
-
-    /// At `instant`; one that is past is now.
-    pub(crate) fn at(instant: Instant) -> Deadline {
-        Deadline::after(instant.saturating_duration_since(Instant::now()))
     }
 
     #[inline]
@@ -49,13 +43,5 @@ mod tests {
         assert!(Deadline::after(Duration::MAX).is_never());
         assert!(Deadline::after(Duration::from_nanos(u64::MAX)).is_never());
         assert!(!Deadline::after(Duration::from_secs(3600)).is_never());
-    }
-
-    #[test]
-    fn a_past_instant_is_now() {
-        let past = Instant::now() - Duration::from_millis(5);
-        assert_eq!(Deadline::at(past).remaining(), Duration::ZERO);
-        let remaining = Deadline::at(Instant::now() + Duration::from_secs(10)).remaining();
-        assert!(remaining <= Duration::from_secs(10) && remaining > Duration::from_secs(9));
     }
 }

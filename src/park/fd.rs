@@ -20,7 +20,7 @@ pub(crate) fn with_reactor<R>(f: impl FnOnce(&Reactor) -> R) -> Option<R> {
     sched::current().map(|(worker, _)| f(&worker.reactor))
 }
 
-/// After an I/O operation that did not wait: a task that never has to wait yields now and then.
+/// At the begin of an I/O operation: a suspension point, and a task that never has to wait yields now and then.
 #[inline]
 pub(crate) fn spend_io_budget() {
     if let Some((worker, _)) = sched::current() {
@@ -75,12 +75,7 @@ pub(crate) fn fd_wait(
 
 /// False: it may be ready already, as a look at its flags says.
 #[inline(never)]
-fn enqueue(
-    wait: &FdNode<'_>,
-    source: &Source,
-    fd: RawFd,
-    direction: Direction,
-) -> io::Result<bool> {
+fn enqueue(wait: &FdNode<'_>, source: &Source, fd: RawFd, direction: Direction) -> io::Result<bool> {
     let key = source.key(wait.reactor, fd)?;
     if wait.reactor.may_be_ready(key, direction) {
         return Ok(false);

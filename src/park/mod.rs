@@ -174,12 +174,7 @@ unsafe fn wake_task(task: NonNull<Header>) {
 /// The node, with `waiter` in it, must be linked already. On `TimedOut` and `Cancelled` it is unlinked; on `Woken` its claimer has
 /// unlinked it. A cancellation is held back while the task unwinds and inside a [`Mask`].
 #[inline(always)]
-pub(crate) fn park(
-    reason: Reason,
-    deadline: Deadline,
-    waiter: &Waiter,
-    wait: &impl Wait,
-) -> Outcome {
+pub(crate) fn park(reason: Reason, deadline: Deadline, waiter: &Waiter, wait: &impl Wait) -> Outcome {
     let (worker, task) = match (waiter, sched::current()) {
         (Waiter::Task(_), Some(current)) => current,
         (Waiter::Task(_), None) => unreachable!("a task's wait node on a thread that is no task"),
@@ -315,6 +310,16 @@ pub(crate) fn yield_now() {
     if unwinding {
         worker.parked_unwinding.set(worker.parked_unwinding.get() - 1);
     } else if task.state.is_cancelled() {
+        check_cancelled();
+    }
+}
+
+/// What an operation that need not wait begins with, so that it is a suspension point all the same.
+#[inline(always)]
+pub(crate) fn checkpoint() {
+    if let Some((_, task)) = sched::current()
+        && task.state.is_cancelled()
+    {
         check_cancelled();
     }
 }

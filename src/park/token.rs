@@ -1,8 +1,6 @@
 //! `unpark`'s token (rule 8).
 
-use super::{
-    Deadline, Reason, cancel, check_cancelled, end_park, prepare, suspend, throw_cancelled,
-};
+use super::{Deadline, Reason, cancel, check_cancelled, end_park, prepare, suspend, throw_cancelled};
 use crate::fiber::{FiberRef, Header, NOTIFY, Post, Signals};
 use crate::sched::{self, Remote, Worker};
 use crate::timer;

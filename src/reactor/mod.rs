@@ -198,6 +198,7 @@ impl Reactor {
     }
 
     /// Whether any descriptor is registered (or has been given back without our noticing so far).
+    #[cfg(test)]
     pub(crate) fn has_registrations(&self) -> bool {
         self.registrations.borrow().live() > 0
     }

@@ -47,7 +47,8 @@ impl FdWait {
     }
 
     /// Whether it waits still; once enqueued, `false` means that its wake-up is under way or done.
-    pub(crate) fn is_linked(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_linked(&self) -> bool {
         self.linked.get()
     }
 

@@ -202,6 +202,8 @@ impl Worker {
         if self.steal(now) {
             watch.interval.set(0);
             shared.cease_watching(self.index);
+            // There may be work for a third.
+            shared.mind_fresh();
             return None;
         }
         self.note(now);
@@ -266,8 +268,8 @@ impl Worker {
             }
             let taken = remote.fresh.taken_hint().saturating_sub(self.watch.taken[index].get());
             // waiting / (taken / elapsed) > PATIENCE, without the division.
-            let slow = u128::from(waiting) * u128::from(elapsed)
-                > u128::from(taken) * u128::from(PATIENCE_NS);
+            let slow =
+                u128::from(waiting) * u128::from(elapsed) > u128::from(taken) * u128::from(PATIENCE_NS);
             if slow && remote.fresh.steal_half(&self.remote.fresh) > 0 {
                 return true;
             }

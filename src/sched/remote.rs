@@ -115,12 +115,8 @@ impl Remote {
         loop {
             link.store(head, Ordering::Relaxed);
             // Release publishes the link, to the Acquire in `drain`. Relaxed on failure: tried again.
-            match self.inbox.compare_exchange_weak(
-                head,
-                task.as_ptr(),
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
+            match self.inbox.compare_exchange_weak(head, task.as_ptr(), Ordering::Release, Ordering::Relaxed)
+            {
                 Ok(_) => break,
                 Err(now) => head = now,
             }
@@ -177,10 +173,8 @@ impl Remote {
         }
         // AcqRel on success: Release so that the woken worker, which swaps with Acquire, sees what came
         // before the notification.
-        let won = self
-            .sleep
-            .compare_exchange(SLEEPING, NOTIFIED, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok();
+        let won =
+            self.sleep.compare_exchange(SLEEPING, NOTIFIED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if won && let Some(waker) = &*self.waker.lock() {
             waker.wake().expect("an eventfd that is open takes a wake-up");
         }

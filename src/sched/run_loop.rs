@@ -10,6 +10,7 @@ use super::shared::Phase;
 use super::worker::Worker;
 use crate::fiber::{Carrier, FiberRef, Header, Run, Signal, Signals};
 use crate::sys::clock;
+use crate::util::report;
 
 /// How many idle stacks a worker keeps hot; those above give their memory back.
 const HOT_CARRIERS: usize = 1024;
@@ -19,6 +20,12 @@ const LONGEST_TICK: u32 = 64;
 const IO_BUDGET: u32 = 128;
 /// How often a shutdown that is delayed says by what.
 const COMPLAIN_NS: u64 = 5_000_000_000;
+/// With more than `CROWD` timers, the least time between two wake-ups for timers.
+///
+/// A wake-up costs about 20 µs of processor time and comes some 30 µs late. Woken for each of 100,000 sleepers of 0 to
+/// 1 s, a worker spent 7 µs on a sleep, at a median lateness of 15 to 20 µs; at this spacing 2.2 µs, at 72 µs.
+const SPACING_NS: u64 = 100_000;
+const CROWD: usize = 64;
 /// How long closures that found no stack wait before the next try, if no task ends before.
 const STARVED_NS: u64 = 10_000_000;
 
@@ -79,6 +86,7 @@ impl Worker {
             // SAFETY: just taken, so unstarted and in no queue; its reference moves along.
             unsafe { other.fresh.push(task) };
             other.notify();
+            self.shared.mind_fresh();
             return None;
         }
         Some(task)
@@ -174,7 +182,7 @@ impl Worker {
             Err(error) => {
                 static WARNED: Once = Once::new();
                 WARNED.call_once(|| {
-                    eprintln!("layby: no stack for a task, which waits until another one ends: {error}");
+                    report!("no stack for a task, which waits until another one ends: {error}");
                 });
                 None
             }
@@ -232,7 +240,7 @@ impl Worker {
         }
         self.last_tick.set(now);
         self.fire(now);
-        if self.reactor.has_registrations() {
+        if self.reactor.has_waiters() {
             self.ask_kernel(Some(Duration::ZERO));
         }
     }
@@ -244,11 +252,19 @@ impl Worker {
             return;
         }
         timers.advance(now);
+        self.last_fired.set(now);
         while let Some(task) = timers.pop_expired() {
             // SAFETY: an entry is unlinked before its task's wait is over, so the task is alive; timers
             // are its home worker's.
             unsafe { self.signal(task.cast(), Signals::TIMEOUT) };
         }
+    }
+
+    /// When to wake for the timers. With many of them, not at each one's time: see [`SPACING_NS`].
+    fn next_timer(&self) -> u64 {
+        let timers = self.timers.borrow();
+        let due = timers.next_deadline().unwrap_or(u64::MAX);
+        if timers.len() > CROWD { due.max(self.last_fired.get() + SPACING_NS) } else { due }
     }
 
     /// Waits for events, and makes those ready whose descriptors are.
@@ -276,7 +292,7 @@ impl Worker {
         if self.queue.is_empty() {
             let limit = self.complain(now);
             if let Some(look) = self.watch(now) {
-                let due = self.timers.borrow().next_deadline().unwrap_or(u64::MAX);
+                let due = self.next_timer();
                 // Nothing but time, or a task's end, gives the starved a stack.
                 let retry = if self.starved.is_empty() { u64::MAX } else { now + STARVED_NS };
                 self.sleep(due.min(look).min(limit).min(retry), now, phase);
@@ -285,6 +301,7 @@ impl Worker {
             }
             self.retry_starved();
         }
+        self.drain_inbox();
         if !self.queue.is_empty() || self.remote.fresh.len_hint() != 0 {
             self.stop_watching();
         }
@@ -363,8 +380,8 @@ impl Worker {
             self.each_started(|task| {
                 // SAFETY: it occupies a stack of this worker, so it is alive.
                 let task = unsafe { task.as_ref() };
-                eprintln!(
-                    "layby: the runtime cannot end yet: task {task}, spawned at {}, was cancelled but \
+                report!(
+                    "the runtime cannot end yet: task {task}, spawned at {}, was cancelled but \
                      has not ended",
                     task.spawned_at
                 );

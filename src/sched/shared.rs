@@ -108,10 +108,10 @@ impl Shared {
             unsafe { self.place(task) };
             return;
         }
-        // SAFETY: this is the caller's thread, where its code may run; the task was never in a queue.
-        unsafe { (task.as_ref().vtable.discard)(task) };
         // SAFETY: the reference that came with the submission.
-        drop(unsafe { FiberRef::from_raw(task) });
+        let task = unsafe { FiberRef::from_raw(task) };
+        // SAFETY: this is the caller's thread, where its code may run; the task was never in a queue.
+        unsafe { (task.vtable.discard)(task.as_ptr()) };
         // SeqCst: as above.
         self.taken_back.fetch_add(1, Ordering::SeqCst);
         self.wake_all();

@@ -11,6 +11,7 @@ use super::config::Config;
 use super::shared::Shared;
 use super::worker::{Entered, Worker};
 use crate::fiber::Header;
+use crate::util::report;
 
 /// A worker thread's own stack. The scheduler needs little, but destructors of thread-locals run there.
 const THREAD_STACK: usize = 8 * 1024 * 1024;
@@ -22,7 +23,7 @@ struct AbortOnUnwind;
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("layby: a worker cannot go on, the process ends");
+            report!("a worker cannot go on, the process ends");
             std::process::abort();
         }
     }
@@ -46,14 +47,15 @@ fn start_threads(shared: &Arc<Shared>, first: usize) -> io::Result<Vec<JoinHandl
     let mut failure = None;
     for index in first..shared.workers() {
         let (shared, report) = (shared.clone(), report.clone());
-        let builder = thread::Builder::new()
-            .name(format!("{}-{index}", shared.config.name))
-            .stack_size(THREAD_STACK);
+        let builder =
+            thread::Builder::new().name(format!("{}-{index}", shared.config.name)).stack_size(THREAD_STACK);
         match builder.spawn(move || work(shared, index, &report)) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
-                let message = format!("layby: a worker thread cannot be started: {error} (raise \
-                     `ulimit -u`, or start fewer workers)");
+                let message = format!(
+                    "layby: a worker thread cannot be started: {error} (raise \
+                     `ulimit -u`, or start fewer workers)"
+                );
                 failure = Some(io::Error::new(error.kind(), message));
                 break;
             }

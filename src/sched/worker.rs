@@ -42,6 +42,8 @@ pub(crate) struct Worker {
     pub(super) starved: Fifo<Header>,
     pub(crate) reactor: Reactor,
     pub(crate) timers: RefCell<Wheel>,
+    /// When the timers were last looked at.
+    pub(super) last_fired: Cell<u64>,
     pub(super) timerfd: TimerFd,
     /// What the timerfd is set to; `u64::MAX`: nothing.
     pub(super) armed: Cell<u64>,
@@ -134,6 +136,7 @@ impl Worker {
             starved: Fifo::default(),
             reactor,
             timers: RefCell::new(Wheel::new(now)),
+            last_fired: Cell::new(now),
             timerfd,
             armed: Cell::new(u64::MAX),
             parked_unwinding: Cell::new(0),

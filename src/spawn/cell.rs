@@ -21,6 +21,7 @@ use std::panic::catch_unwind;
 use super::id;
 use crate::fiber::{FiberRef, Header, Settled, Vtable};
 use crate::park::{self, Mask, Waiter};
+use crate::util::report;
 
 /// How a task ended that has no result.
 pub(crate) enum Failure {
@@ -78,9 +79,7 @@ pub(super) unsafe fn make<F, T>(
 where
     F: FnOnce() -> T,
 {
-    let vtable = const {
-        &Vtable { run: run::<F, T>, discard: discard::<F, T>, free: free::<F, T> }
-    };
+    let vtable = const { &Vtable { run: run::<F, T>, discard: discard::<F, T>, free: free::<F, T> } };
     let header = Header::new(vtable, id::next().get(), name, stack_size, spawned_at, 2);
     let cell = Box::new(TaskCell {
         front: Front { header, result: UnsafeCell::new(None::<Ending<T>>) },
@@ -146,10 +145,7 @@ fn settle<T>(front: &Front<T>, ending: Ending<T>) {
 /// Drops a result that nobody asked for. A panic that nobody joined is said so.
 fn drop_unclaimed<T>(ending: Option<Ending<T>>, header: &Header) {
     if let Some(Err(Failure::Panic(_))) = &ending {
-        eprintln!(
-            "layby: task {header}, spawned at {}, has panicked, and nobody has joined it",
-            header.spawned_at
-        );
+        report!("task {header}, spawned at {}, has panicked, and nobody has joined it", header.spawned_at);
     }
     drop_quietly(ending, header, "the result");
 }
@@ -160,12 +156,11 @@ fn drop_quietly<V>(value: V, header: &Header, what: &str) {
         return;
     }
     let mask = Mask::new();
-    if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         park::unwind_ended();
-        eprintln!(
-            "layby: dropping {what} of task {header}, spawned at {}, has panicked",
-            header.spawned_at
-        );
+        // Its destructor could panic in turn. Enough is enough.
+        core::mem::forget(payload);
+        report!("dropping {what} of task {header}, spawned at {}, has panicked", header.spawned_at);
     }
     drop(mask);
 }

@@ -87,6 +87,7 @@ impl<T> JoinHandle<T> {
     #[inline(always)]
     #[track_caller]
     pub(crate) fn wait(&self) {
+        park::checkpoint();
         let fiber = self.0.fiber();
         if fiber.join.is_done() {
             return;

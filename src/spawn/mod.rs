@@ -12,7 +12,7 @@ pub use self::builder::{Builder, spawn, spawn_local};
 pub use self::error::JoinError;
 pub use self::handle::JoinHandle;
 pub use self::id::TaskId;
-pub use self::task::{Task, check_cancelled, current, is_cancelled, is_cancellation, panicking};
+pub use self::task::{Task, check_cancelled, current, is_cancellation, is_cancelled, panicking};
 pub use self::task::{park, park_timeout, yield_now};
 
 pub(crate) use self::builder::{Attributes, Target, spawn_borrowing, spawn_local_borrowing};

@@ -20,11 +20,7 @@ use crate::stack;
 ///
 /// # Panics
 /// With the panic of `f`. On a thread that is a worker.
-pub(crate) fn run_root<F, T>(
-    config: Config,
-    place: &'static Location<'static>,
-    f: F,
-) -> io::Result<T>
+pub(crate) fn run_root<F, T>(config: Config, place: &'static Location<'static>, f: F) -> io::Result<T>
 where
     F: FnOnce() -> T,
 {
@@ -37,10 +33,10 @@ where
     let (task, owned): (_, Owned<T>) = unsafe { make(f, Some("main".into()), stack::ROOT_SIZE, place) };
     // SAFETY: the scheduler's reference; new.
     if let Err(error) = unsafe { sched::run_root(config, task) } {
-        // SAFETY: it was not submitted, and this is the caller's own stack.
-        unsafe { (task.as_ref().vtable.discard)(task) };
         // SAFETY: the scheduler's reference has stayed here.
-        drop(unsafe { FiberRef::from_raw(task) });
+        let task = unsafe { FiberRef::from_raw(task) };
+        // SAFETY: it was not submitted, and this is the caller's own stack.
+        unsafe { (task.vtable.discard)(task.as_ptr()) };
         return Err(error);
     }
     match owned.take() {

@@ -64,7 +64,6 @@ mod tests;
 
 pub(crate) use guard::Guard;
 pub(crate) use pool::Pool;
-pub(crate) use slab::{Slabs, Slot};
 pub(crate) use stack::Stack;
 
 /// Usable bytes of a task's stack unless its builder says otherwise.

@@ -46,7 +46,13 @@ impl Pool {
     pub(crate) fn new(guard: Guard) -> Pool {
         let page = mem::page_size();
         let layout = Layout::new(DEFAULT_SIZE, page).expect("the default size has a layout");
-        Pool { guard, page, default: Class::new(layout), others: BTreeMap::new(), slabs: Rc::new(Slabs::new()) }
+        Pool {
+            guard,
+            page,
+            default: Class::new(layout),
+            others: BTreeMap::new(),
+            slabs: Rc::new(Slabs::new()),
+        }
     }
 
     /// A stack of at least `size` usable bytes; sizes are rounded up to pages, and to
@@ -109,12 +115,14 @@ impl Pool {
     }
 
     /// The slot that an address lies in, whether in use or not.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the overflow report"))]
     pub(crate) fn find(&self, addr: usize) -> Option<Slot> {
         self.slabs.find(addr)
     }
 
     /// The slabs, for a signal handler, which must not touch the pool itself: it may have
     /// interrupted it. As long as this is held, nothing is unmapped.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the overflow report"))]
     pub(crate) fn slabs(&self) -> Rc<Slabs> {
         Rc::clone(&self.slabs)
     }
@@ -187,7 +195,8 @@ impl Class {
         };
         self.newest = Some(slab);
         self.slots += count as usize;
-        self.next_count = slots_within(count.saturating_mul(GROWTH).min(MOST_SLOTS), MOST_BYTES, &self.layout);
+        self.next_count =
+            slots_within(count.saturating_mul(GROWTH).min(MOST_SLOTS), MOST_BYTES, &self.layout);
         Ok(slab)
     }
 }

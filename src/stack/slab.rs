@@ -54,6 +54,7 @@ impl Slab {
         &self.layout
     }
 
+    #[cfg(test)]
     pub(super) fn count(&self) -> u32 {
         self.count
     }
@@ -178,6 +179,7 @@ pub(crate) struct Slot {
 
 impl Slot {
     /// Whether the address lies in the slot's guard: a fault there is a stack overflow.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the overflow report"))]
     pub(crate) fn is_guard(&self, addr: usize) -> bool {
         (self.guard..self.limit).contains(&addr)
     }

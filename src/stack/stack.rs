@@ -48,6 +48,7 @@ impl Stack {
     }
 
     /// Says who runs on this stack. Null, which it is at first, is nobody.
+    #[cfg(test)]
     pub(crate) fn set_occupant(&self, occupant: *mut ()) {
         self.slab().occupant(self.index).store(occupant, Ordering::Release);
     }

@@ -10,18 +10,13 @@ const NANOS_PER_SEC: u64 = 1_000_000_000;
 /// The time now, in nanoseconds of `CLOCK_MONOTONIC`.
 #[inline]
 pub(crate) fn now_ns() -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a live, writable timespec, and the kernel keeps nothing of it.
     let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     // It can only fail for a clock that does not exist (EINVAL) or a bad address (EFAULT).
     debug_assert_eq!(result, 0, "CLOCK_MONOTONIC cannot be read");
     // Both parts are never negative on this clock; the seconds overflow after 584 years of uptime.
-    (time.tv_sec as u64)
-        .wrapping_mul(NANOS_PER_SEC)
-        .wrapping_add(time.tv_nsec as u64)
+    (time.tv_sec as u64).wrapping_mul(NANOS_PER_SEC).wrapping_add(time.tv_nsec as u64)
 }
 
 /// `ns` on the clock as the kernel wants it.

@@ -51,16 +51,14 @@ impl TimerFd {
     ///
     /// # Errors
     /// As for [`arm_at`](TimerFd::arm_at).
+    #[cfg(test)]
     pub(crate) fn disarm(&self) -> io::Result<()> {
         self.set(0)
     }
 
     /// Zero disarms, anything else is the absolute time of the only expiry.
     fn set(&self, ns: u64) -> io::Result<()> {
-        let value = libc::itimerspec {
-            it_interval: clock::timespec(0),
-            it_value: clock::timespec(ns),
-        };
+        let value = libc::itimerspec { it_interval: clock::timespec(0), it_value: clock::timespec(ns) };
         // SAFETY: `value` is a valid itimerspec that the kernel only reads, and a null pointer for
         // the old setting is allowed.
         let result = unsafe {
@@ -107,18 +105,10 @@ mod tests {
             assert!(fd >= 0);
             // SAFETY: a descriptor that was just made for us.
             let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-            let mut event = libc::epoll_event {
-                events: (libc::EPOLLIN | libc::EPOLLET) as u32,
-                u64: 7,
-            };
+            let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: 7 };
             // SAFETY: `event` is valid and only read; both descriptors are open.
             let result = unsafe {
-                libc::epoll_ctl(
-                    fd.as_raw_fd(),
-                    libc::EPOLL_CTL_ADD,
-                    timer.as_raw_fd(),
-                    &raw mut event,
-                )
+                libc::epoll_ctl(fd.as_raw_fd(), libc::EPOLL_CTL_ADD, timer.as_raw_fd(), &raw mut event)
             };
             assert_eq!(result, 0);
             Epoll(fd)
@@ -134,11 +124,7 @@ mod tests {
 
     /// Whether it is readable within `timeout_ms`, by poll(2), which consumes nothing.
     fn readable(timer: &TimerFd, timeout_ms: i32) -> bool {
-        let mut poll = libc::pollfd {
-            fd: timer.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
+        let mut poll = libc::pollfd { fd: timer.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: `poll` is one valid, writable pollfd.
         let ready = unsafe { libc::poll(&raw mut poll, 1, timeout_ms) };
         assert!(ready >= 0);

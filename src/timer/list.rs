@@ -20,10 +20,7 @@ pub(super) struct List {
 
 impl List {
     /// The list of nothing.
-    pub(super) const EMPTY: List = List {
-        head: None,
-        tail: None,
-    };
+    pub(super) const EMPTY: List = List { head: None, tail: None };
 
     /// Whether there is no entry.
     pub(super) fn is_empty(&self) -> bool {

@@ -58,9 +58,7 @@ impl Pair {
         let owner = |id| NonNull::without_provenance(NonZeroUsize::new(id + 1).unwrap());
         Pair {
             wheel: Wheel::new(now),
-            entries: (0..count)
-                .map(|id| Box::pin(Entry::new(owner(id))))
-                .collect(),
+            entries: (0..count).map(|id| Box::pin(Entry::new(owner(id)))).collect(),
             places: vec![Place::Out; count],
             waiting: BTreeMap::new(),
             expired: VecDeque::new(),
@@ -72,10 +70,7 @@ impl Pair {
 
     fn insert(&mut self, id: usize, deadline: u64) {
         // SAFETY: pinned, out of the wheel (asked by the caller), and removed before it dies.
-        unsafe {
-            self.wheel
-                .insert(NonNull::from(&*self.entries[id]), deadline)
-        };
+        unsafe { self.wheel.insert(NonNull::from(&*self.entries[id]), deadline) };
         let tick = deadline.div_ceil(TICK_NS);
         // What is overdue comes before everything else, in order of insertion.
         let tick = if tick <= self.now / TICK_NS { 0 } else { tick };
@@ -160,11 +155,7 @@ fn deadline(rng: &mut Rng, now: u64) -> u64 {
             let boundary = (now >> shift).saturating_add(1 + rng.magnitude(3)) as u128;
             let boundary = u64::try_from(boundary << shift).unwrap_or(u64::MAX);
             let beside = rng.magnitude(14);
-            if rng.below(2) == 0 {
-                boundary.saturating_sub(beside)
-            } else {
-                boundary.saturating_add(beside)
-            }
+            if rng.below(2) == 0 { boundary.saturating_sub(beside) } else { boundary.saturating_add(beside) }
         }
         6..10 => now.saturating_add(rng.magnitude(24)),
         _ => now.saturating_add(rng.magnitude(64)),

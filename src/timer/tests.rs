@@ -176,14 +176,7 @@ fn remove_in_every_state() {
     deadlines.extend((0..9).map(|level| now + (TICK_NS << (6 * level))));
     for &deadline in &deadlines {
         // Each subset of three in one list, removed in each order: head, middle, tail, alone.
-        for order in [
-            [0, 1, 2],
-            [0, 2, 1],
-            [1, 0, 2],
-            [1, 2, 0],
-            [2, 0, 1],
-            [2, 1, 0],
-        ] {
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
             for count in 0..=3 {
                 let entries = [entry(0), entry(1), entry(2)];
                 let mut wheel = Wheel::new(now);

@@ -60,16 +60,8 @@ struct Slot {
 impl Wheel {
     /// An empty wheel whose time is `now_ns`.
     pub(crate) fn new(now_ns: u64) -> Wheel {
-        const EMPTY: Slot = Slot {
-            list: List::EMPTY,
-            earliest: 0,
-        };
-        Wheel {
-            now: now_ns >> TICK_SHIFT,
-            len: 0,
-            occupied: [0; LEVELS],
-            places: Box::new([EMPTY; PLACES]),
-        }
+        const EMPTY: Slot = Slot { list: List::EMPTY, earliest: 0 };
+        Wheel { now: now_ns >> TICK_SHIFT, len: 0, occupied: [0; LEVELS], places: Box::new([EMPTY; PLACES]) }
     }
 
     /// How many entries are linked, the expired ones that wait to be popped among them.
@@ -147,13 +139,12 @@ impl Wheel {
             // be due by `target` too; it comes round again, in order.
             self.now = start;
             self.occupied[level] &= !(1 << digit);
-            self.relink(level * SLOTS + digit, |wheel, tick| {
-                if tick <= start {
-                    EXPIRED
-                } else {
-                    wheel.occupy(tick)
-                }
-            });
+            self.relink(
+                level * SLOTS + digit,
+                |wheel, tick| {
+                    if tick <= start { EXPIRED } else { wheel.occupy(tick) }
+                },
+            );
         }
         // The slots left begin after `target`. As they agree with the old `now` above their level,
         // so does everything in between: the promise of `now` holds for the new one.

@@ -4,3 +4,6 @@
 pub(crate) mod atomic;
 pub(crate) mod fifo;
 pub(crate) mod lock;
+mod report;
+
+pub(crate) use report::report;

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Makes sure that wrk, curl and rustup's components are there; installs the first two where missing.
+set -euo pipefail
+
+missing=()
+for tool in wrk curl; do
+    command -v "$tool" >/dev/null || missing+=("$tool")
+done
+if ((${#missing[@]})); then
+    root=()
+    if ((EUID != 0)); then
+        command -v sudo >/dev/null || { echo "please install ${missing[*]}: neither root nor sudo here"; exit 1; }
+        root=(sudo -n)
+    fi
+    command -v apt-get >/dev/null || { echo "please install ${missing[*]}: no apt-get here"; exit 1; }
+    "${root[@]}" apt-get update -q
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
+fi
+
+cargo --version || { echo "no cargo: install Rust by rustup, see https://rustup.rs"; exit 1; }
+for component in fmt clippy; do
+    cargo "$component" --version || { echo "please run: rustup component add rustfmt clippy"; exit 1; }
+done
+echo "$(nproc) CPUs, Linux $(uname -r), vm.max_map_count $(cat /proc/sys/vm/max_map_count)"

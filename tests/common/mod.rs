@@ -1,0 +1,104 @@
+//! What the tests share: a watchdog, worker counts, a random generator, and example programs run
+//! as real processes.
+
+// Every file in tests/ is a crate of its own that takes a part of this.
+#![allow(dead_code, unused_imports)]
+
+mod process;
+
+pub(crate) use process::{Process, example, installed};
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::panic::Location;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+/// The numbers of workers that a test should be right with.
+pub(crate) fn workers() -> [usize; 2] {
+    [1, 4]
+}
+
+/// Ends the whole process, loudly, unless it is dropped in time. A test that panics drops it too.
+#[must_use = "dropped at once it watches nothing"]
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    // Nothing is ever sent: the thread at the other end wakes when this is dropped.
+    _leash: Sender<()>,
+}
+
+#[track_caller]
+pub(crate) fn watchdog(seconds: u64) -> Watchdog {
+    let place = Location::caller();
+    // With one test thread all tests run on "main"; the place names the test even then.
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    let (leash, end) = mpsc::channel();
+    thread::Builder::new()
+        .name("watchdog".to_owned())
+        .spawn(move || {
+            if end.recv_timeout(Duration::from_secs(seconds)) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            let threads = threads().unwrap_or_else(|error| error.to_string());
+            // Not eprintln!: the harness captures what that prints, and an abort loses the capture.
+            let _ = writeln!(
+                io::stderr(),
+                "\nwatchdog: {test} ({place}) has not ended in {seconds} s; aborting. Its threads:\n{threads}"
+            );
+            process::kill_all();
+            std::process::abort();
+        })
+        .expect("a thread for the watchdog");
+    Watchdog { _leash: leash }
+}
+
+/// Name, state and kernel wait of every thread of this process.
+fn threads() -> io::Result<String> {
+    let mut text = String::new();
+    for task in std::fs::read_dir("/proc/self/task")? {
+        let task = task?.path();
+        let read = |file| std::fs::read_to_string(task.join(file)).unwrap_or_default();
+        let status = read("status");
+        let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("?").trim();
+        let (name, state, wait) = (field("Name:"), field("State:"), read("wchan"));
+        let _ = writeln!(text, "  {name:<16} {state:<14} {wait}");
+    }
+    Ok(text)
+}
+
+/// Makes room for `needed` descriptors, and tells whether there is.
+pub(crate) fn descriptors(needed: u64) -> bool {
+    let enough = rlimit::increase_nofile_limit(needed).is_ok_and(|limit| limit >= needed);
+    if !enough {
+        eprintln!("this process may not have {needed} descriptors (see ulimit -Hn)");
+    }
+    enough
+}
+
+/// xorshift64*: small, fast, and the same on every run.
+#[derive(Debug)]
+pub(crate) struct Rng(u64);
+
+impl Rng {
+    pub(crate) fn new(seed: u64) -> Rng {
+        Rng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1) // zero would stay zero
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// A number from 0 to `end - 1`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        // The upper half: the lower bits of this generator are the weaker ones.
+        (self.next() >> 32) as usize % end
+    }
+
+    pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
+        (0..length).map(|_| (self.next() >> 56) as u8).collect()
+    }
+}
