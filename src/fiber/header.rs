@@ -83,6 +83,8 @@ pub(crate) struct Header {
     pub(crate) accepts: Cell<u8>,
     /// The task unwinds (see `park::unwinding`).
     pub(crate) unwinding: Cell<bool>,
+    /// How many cancellations were thrown into it.
+    pub(crate) throws: Cell<u32>,
     /// What it waits for: a `park::Reason`, as its number.
     pub(crate) reason: Cell<u8>,
     /// How deep it is in regions that hold cancellation back.
@@ -111,6 +113,18 @@ pub(crate) struct Header {
     pub(crate) name: Option<Box<str>>,
     /// Bytes of stack that it asks for.
     pub(crate) stack_size: usize,
+    /// Its spawner cannot leave before it has ended, and sees to its cancellation.
+    pub(crate) structured: bool,
+}
+
+/// What a task is made with.
+pub(crate) struct Attributes {
+    pub(crate) name: Option<Box<str>>,
+    /// Usable bytes of stack.
+    pub(crate) stack_size: usize,
+    pub(crate) spawned_at: &'static Location<'static>,
+    /// See [`Header::structured`].
+    pub(crate) structured: bool,
 }
 
 // SAFETY: the link is written by the queue that the task is in and by nothing else.
@@ -123,14 +137,8 @@ unsafe impl Linked for Header {
 
 impl Header {
     /// A header of a task that has not started, with `refs` references.
-    pub(crate) fn new(
-        vtable: &'static Vtable,
-        id: u64,
-        name: Option<Box<str>>,
-        stack_size: usize,
-        spawned_at: &'static Location<'static>,
-        refs: usize,
-    ) -> Header {
+    pub(crate) fn new(vtable: &'static Vtable, id: u64, attributes: Attributes, refs: usize) -> Header {
+        let Attributes { name, stack_size, spawned_at, structured } = attributes;
         Header {
             link: Cell::new(ptr::null()),
             carrier: UnsafeCell::new(None),
@@ -139,6 +147,7 @@ impl Header {
             signals: Cell::new(0),
             accepts: Cell::new(0),
             unwinding: Cell::new(false),
+            throws: Cell::new(0),
             reason: Cell::new(0),
             masked: Cell::new(0),
             state: State::held(),
@@ -152,6 +161,7 @@ impl Header {
             spawned_at,
             name,
             stack_size,
+            structured,
         }
     }
 

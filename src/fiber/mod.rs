@@ -21,6 +21,6 @@ mod join;
 mod state;
 
 pub(crate) use carrier::{Carrier, Signal};
-pub(crate) use header::{FiberRef, Header, Run, Signals, TaskYielder, Vtable};
+pub(crate) use header::{Attributes, FiberRef, Header, Run, Signals, TaskYielder, Vtable};
 pub(crate) use join::Settled;
 pub(crate) use state::{CANCEL, NOTIFY, Post};

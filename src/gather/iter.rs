@@ -3,7 +3,7 @@
 use core::panic::Location;
 use std::panic::resume_unwind;
 
-use super::child::Child;
+use super::child::{Child, Family};
 use crate::park::Reason;
 use crate::spawn::JoinError;
 use crate::sync::{Button, Doorbell};
@@ -88,7 +88,7 @@ where
     assert!(limit > 0, "gather_limit with a limit of 0 would never run anything");
     let place = Location::caller();
     let mut bell = Doorbell::new();
-    let mut children = Vec::new();
+    let mut children = Family::new();
     for (index, f) in closures.into_iter().enumerate() {
         if index >= limit {
             // One ring for each closure that has ended: there are at most `limit` that have not rung.
@@ -99,10 +99,10 @@ where
             let _ring = ring;
             f()
         };
-        // SAFETY: the vector drops, or finishes, its children before this function ends, whichever way.
+        // SAFETY: the family drops, or finishes, its children before this function ends, whichever way.
         children.push(unsafe { Child::spawn(place, f) });
     }
-    all(children.into_iter().map(Child::finish).collect())
+    all(children.finish())
 }
 
 struct RingOnDrop(Button);
@@ -119,12 +119,12 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    let mut children = Vec::new();
+    let mut children = Family::new();
     for f in closures {
-        // SAFETY: the vector drops, or finishes, its children before this function ends, whichever way.
+        // SAFETY: the family drops, or finishes, its children before this function ends, whichever way.
         children.push(unsafe { Child::spawn(place, f) });
     }
-    children.into_iter().map(Child::finish).collect()
+    children.finish()
 }
 
 /// The values, or the first panic. All have ended.

@@ -2,7 +2,7 @@
 
 use core::panic::Location;
 
-use super::child::Child;
+use super::child::{Child, Sibling, wait_all};
 use super::iter::rethrow;
 
 /// A tuple of closures that may run on other workers. What `gather!` is made of.
@@ -53,7 +53,8 @@ macro_rules! tuples {
                 // SAFETY: each child is a local of this function, so it is finished or dropped before this
                 // function ends, whichever way; nothing it borrows goes before.
                 $(let $n = unsafe { Child::$spawn(place, $n) };)*
-                let ($($n,)*) = ($($n.finish(),)*);
+                wait_all([$(&$n as &dyn Sibling),*].into_iter());
+                let ($($n,)*) = ($($n.result(),)*);
                 let ($($n,)*) = match ($($n,)*) {
                     ($(Ok($n),)*) => ($($n,)*),
                     ($($n,)*) => {

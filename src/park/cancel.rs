@@ -7,9 +7,11 @@
 //! * The worker counts its tasks that are *parked while they unwind* (`parked_unwinding`).
 //! * While that is zero, `thread::panicking()` tells exactly whether the running task unwinds, and
 //!   [`look`] copies it into the task's own mark.
-//! * While it is not, the mark as it was decides. It is set when layby throws, and cleared where layby catches.
+//! * While it is not, the mark as it was decides. It is set when layby throws, and cleared where layby catches, or
+//!   where the payload of the last throw is dropped by whoever has caught it.
 //!
-//! What remains: a task that panics by itself while a worker mate is parked mid-unwind, and reaches a
+//! What remains: code that catches a cancellation and keeps the payload over a suspension point, while a worker mate
+//! is parked mid-unwind, is not thrown into at that point. And a task that panics by itself while a worker mate is parked mid-unwind, and reaches a
 //! suspension point in a destructor before any exact look. It is then taken for not unwinding.
 
 use core::any::Any;
@@ -22,8 +24,25 @@ use crate::sched::{self, Worker};
 use crate::util::atomic::Ordering;
 
 /// The payload of a cancellation's unwinding. Nobody else can make one.
+///
+/// It says when the unwinding is over, too: code that catches it drops it sooner or later.
 #[derive(Debug)]
-struct Cancellation;
+struct Cancellation {
+    /// Whose it is, and which of that task's.
+    task: u64,
+    throw: u32,
+}
+
+impl Drop for Cancellation {
+    fn drop(&mut self) {
+        if let Some((_, task)) = sched::current()
+            && task.id == self.task
+            && task.throws.get() == self.throw
+        {
+            task.unwinding.set(false);
+        }
+    }
+}
 
 /// Whether a caught payload is a cancellation's.
 pub(crate) fn is_cancellation(payload: &(dyn Any + Send)) -> bool {
@@ -34,10 +53,11 @@ pub(crate) fn is_cancellation(payload: &(dyn Any + Send)) -> bool {
 #[cold]
 #[inline(never)]
 pub(crate) fn throw_cancelled() -> ! {
-    if let Some((_, task)) = sched::current() {
-        task.unwinding.set(true);
-    }
-    resume_unwind(Box::new(Cancellation))
+    let (_, task) = sched::current().expect("only a task is ever told that it is cancelled");
+    let throw = task.throws.get().wrapping_add(1);
+    task.throws.set(throw);
+    task.unwinding.set(true);
+    resume_unwind(Box::new(Cancellation { task: task.id, throw }))
 }
 
 /// Brings the task's mark up to date, if that can be done exactly.
@@ -66,10 +86,15 @@ pub(crate) fn panicking() -> bool {
     }
 }
 
-/// Layby has caught what unwound the running task.
-pub(crate) fn unwind_ended() {
+/// The running task's mark, for who catches inside of what may be a destructor.
+pub(crate) fn unwinding() -> bool {
+    sched::current().is_some_and(|(_, task)| task.unwinding.get())
+}
+
+/// Layby has caught what unwound the running task: the mark is again what it was outside.
+pub(crate) fn set_unwinding(unwinding: bool) {
     if let Some((_, task)) = sched::current() {
-        task.unwinding.set(false);
+        task.unwinding.set(unwinding);
     }
 }
 

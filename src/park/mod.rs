@@ -62,7 +62,7 @@ use core::ptr::NonNull;
 use std::sync::Arc;
 
 pub(crate) use self::cancel::{
-    Mask, cancel, is_cancellation, is_cancelled, panicking, throw_cancelled, unwind_ended,
+    Mask, cancel, is_cancellation, is_cancelled, panicking, set_unwinding, throw_cancelled, unwinding,
 };
 pub(crate) use self::deadline::Deadline;
 pub(crate) use self::fd::{fd_wait, on_task, spend_io_budget, with_reactor};

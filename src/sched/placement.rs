@@ -29,7 +29,7 @@ use super::remote::Remote;
 use super::shared::Shared;
 use super::worker::Worker;
 use crate::fiber::Header;
-use crate::util::atomic::{AtomicUsize, Ordering};
+use crate::util::atomic::{AtomicUsize, Ordering, fence};
 use core::cell::Cell;
 use core::ptr::NonNull;
 
@@ -112,14 +112,22 @@ impl Shared {
     /// Makes a sleeping worker the watcher.
     #[cold]
     fn poke(&self) {
-        for (index, remote) in self.remotes.iter().enumerate() {
-            if !self.become_watcher(index) {
+        loop {
+            for (index, remote) in self.remotes.iter().enumerate() {
+                if !self.become_watcher(index) {
+                    return;
+                }
+                if remote.try_notify() {
+                    return;
+                }
+                self.cease_watching(index);
+            }
+            // A worker that took its last look in between, when somebody seemed to watch, sleeps now. Pairs with
+            // the fence before that look (S2 in `remote`): it saw NONE, or this sees it sleep.
+            fence(Ordering::SeqCst);
+            if !self.remotes.iter().any(|remote| remote.is_sleeping()) {
                 return;
             }
-            if remote.try_notify() {
-                return;
-            }
-            self.cease_watching(index);
         }
     }
 

@@ -181,6 +181,12 @@ impl Remote {
         won
     }
 
+    /// A hint, but for who has fenced.
+    pub(super) fn is_sleeping(&self) -> bool {
+        // Relaxed: ordered by the caller's fence, if it needs to be.
+        self.sleep.load(Ordering::Relaxed) == SLEEPING
+    }
+
     /// S1 to S3. False: there is something to do; call `end_sleep` and do it.
     pub(super) fn begin_sleep(&self) -> bool {
         // Relaxed: ordered by the fence.

@@ -162,7 +162,7 @@ impl Worker {
         header.signals.set(bits as u8);
         // SAFETY: the bits come from this start; the scheduler's own reference keeps the task alive.
         unsafe { Header::drop_references(task, bits) };
-        if self.shared.phase() != Phase::Running && task.as_ptr().cast_const() != self.root.get() {
+        if self.shared.phase() != Phase::Running && self.is_cancelled_by_shutdown(task) {
             header.state.set_cancelled();
         }
         self.count_started(1);
@@ -315,7 +315,10 @@ impl Worker {
         if several {
             self.count_sleeper();
         }
-        let quiet = self.remote.begin_sleep() && self.shared.phase() == phase && !self.unwatched_fresh();
+        let quiet = self.remote.begin_sleep()
+            && self.shared.phase() == phase
+            && !(phase == Phase::Cancelling && self.shared.is_quiescent())
+            && !self.unwatched_fresh();
         if quiet {
             self.arm(due, now);
             self.ask_kernel(None);
@@ -354,16 +357,22 @@ impl Worker {
             return;
         }
         self.complain_at.set(clock::now_ns() + COMPLAIN_NS);
-        let root = self.root.get();
         self.each_started(|task| {
-            if task.as_ptr().cast_const() != root {
+            if self.is_cancelled_by_shutdown(task) {
                 // SAFETY: it occupies a stack of this worker, so it is alive and at home here.
-                let header = unsafe { task.as_ref() };
-                header.state.set_cancelled();
+                unsafe { task.as_ref() }.state.set_cancelled();
                 // SAFETY: as above.
                 unsafe { self.signal(task, Signals::CANCEL) };
             }
         });
+    }
+
+    /// Not the root, whose end is the reason. And not a task that some other task waits for in any case: its
+    /// parent is cancelled, and cancels it, unless it needs it for its destructors.
+    fn is_cancelled_by_shutdown(&self, task: NonNull<Header>) -> bool {
+        // SAFETY: the callers' tasks are alive.
+        let structured = unsafe { task.as_ref() }.structured;
+        !structured && task.as_ptr().cast_const() != self.root.get()
     }
 
     /// Calls `f` with each task that has started on this worker and has not ended.

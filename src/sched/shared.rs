@@ -141,7 +141,7 @@ impl Shared {
         true
     }
 
-    fn is_quiescent(&self) -> bool {
+    pub(super) fn is_quiescent(&self) -> bool {
         // Acquire pairs with the Release in `bump`; SeqCst on what outsiders count.
         let mut finished = self.taken_back.load(Ordering::SeqCst);
         for remote in &self.remotes {

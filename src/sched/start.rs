@@ -111,6 +111,8 @@ pub(crate) unsafe fn run_root(config: Config, root: NonNull<Header>) -> io::Resu
     let threads = start_threads(&shared, 1)?;
     let guard = AbortOnUnwind;
     worker.root.set(root.as_ptr());
+    // Called in a destructor while the thread unwinds: its tasks do not, and `panicking` says nothing of them.
+    worker.parked_unwinding.set(usize::from(thread::panicking()));
     let entered = Entered::new(&worker);
     // SAFETY: by this function's contract.
     unsafe { worker.submit_local(root) };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::cell::{Owned, make};
 use super::handle::JoinHandle;
-use crate::fiber::Header;
+use crate::fiber::{Attributes, Header};
 use crate::sched::{self, Shared, Worker};
 
 /// Where a new task goes.
@@ -37,7 +37,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn stack_size(&self) -> usize {
+    pub(crate) fn stack_size(&self) -> usize {
         match self {
             Target::Worker(worker) => worker.shared.stack_size(),
             Target::Runtime(shared) => shared.stack_size(),
@@ -58,12 +58,10 @@ impl<'a> Target<'a> {
     }
 }
 
-/// What a task can be given.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Attributes {
-    pub(crate) name: Option<Box<str>>,
-    /// Bytes; `None`: the runtime's.
-    pub(crate) stack_size: Option<usize>,
+/// The attributes of a task that has nothing special, for that target.
+#[inline]
+pub(crate) fn plain(target: &Target<'_>, spawned_at: &'static Location<'static>) -> Attributes {
+    Attributes { name: None, stack_size: target.stack_size(), spawned_at, structured: false }
 }
 
 /// Spawns a task that may borrow.
@@ -75,42 +73,37 @@ pub(crate) struct Attributes {
 pub(crate) unsafe fn spawn_borrowing<F, T>(
     target: Target<'_>,
     attributes: Attributes,
-    spawned_at: &'static Location<'static>,
     closure: F,
 ) -> JoinHandle<T>
 where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    let stack_size = attributes.stack_size.unwrap_or_else(|| target.stack_size());
     // SAFETY: valid until the end by this function's contract; both are Send.
-    let (task, owned) = unsafe { make(closure, attributes.name, stack_size, spawned_at) };
+    let (task, owned) = unsafe { make(closure, attributes) };
     // SAFETY: the scheduler's reference; new; Send.
     unsafe { target.submit(task) };
     JoinHandle::new(owned)
 }
 
-/// As [`spawn_borrowing`], on the caller's worker, without `Send`. None if the caller is on no worker.
+/// As [`spawn_borrowing`], on the caller's worker, without `Send`.
 ///
 /// # Safety
 /// As [`spawn_borrowing`].
 pub(crate) unsafe fn spawn_local_borrowing<F, T>(
+    worker: &Worker,
     attributes: Attributes,
-    spawned_at: &'static Location<'static>,
     closure: F,
-) -> Option<JoinHandle<T>>
+) -> JoinHandle<T>
 where
     F: FnOnce() -> T,
 {
-    let worker = sched::current_worker()?;
-    let stack_size = attributes.stack_size.unwrap_or_else(|| worker.shared.stack_size());
-    let (task, owned): (_, Owned<T>) =
-        // SAFETY: valid until the end by this function's contract; `submit_local` keeps it on this thread,
-        // and a `JoinHandle` of a result that is not Send does not leave it either.
-        unsafe { make(closure, attributes.name, stack_size, spawned_at) };
+    // SAFETY: valid until the end by this function's contract; `submit_local` keeps it on this thread, and a
+    // `JoinHandle` of a result that is not Send does not leave it either.
+    let (task, owned): (_, Owned<T>) = unsafe { make(closure, attributes) };
     // SAFETY: the scheduler's reference; new.
     unsafe { worker.submit_local(task) };
-    Some(JoinHandle::new(owned))
+    JoinHandle::new(owned)
 }
 
 /// Spawns a task: `f` runs concurrently with the caller, on a stack of its own.
@@ -146,8 +139,10 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    let target = Target::here();
+    let attributes = plain(&target, Location::caller());
     // SAFETY: it borrows nothing.
-    unsafe { spawn_borrowing(Target::here(), Attributes::default(), Location::caller(), f) }
+    unsafe { spawn_borrowing(target, attributes, f) }
 }
 
 /// Spawns a task on the caller's worker: `f` and its result need not be `Send`.
@@ -192,7 +187,10 @@ where
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use = "a builder does nothing until a task is spawned with it"]
-pub struct Builder(Attributes);
+pub struct Builder {
+    name: Option<Box<str>>,
+    stack_size: Option<usize>,
+}
 
 impl Builder {
     /// No name, the runtime's stack size.
@@ -202,7 +200,7 @@ impl Builder {
 
     /// The task's name, for messages and [`Task::name`](super::Task::name).
     pub fn name(mut self, name: String) -> Builder {
-        self.0.name = Some(name.into_boxed_str());
+        self.name = Some(name.into_boxed_str());
         self
     }
 
@@ -211,7 +209,7 @@ impl Builder {
     /// It is address space; memory is used as the stack is. The default is 256 KiB, or what the runtime was
     /// given.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
-        self.0.stack_size = Some(bytes);
+        self.stack_size = Some(bytes);
         self
     }
 
@@ -226,8 +224,10 @@ impl Builder {
         T: Send + 'static,
     {
         self.check()?;
+        let target = Target::here();
+        let attributes = self.attributes(target.stack_size(), Location::caller());
         // SAFETY: it borrows nothing.
-        Ok(unsafe { spawn_borrowing(Target::here(), self.0, Location::caller(), f) })
+        Ok(unsafe { spawn_borrowing(target, attributes, f) })
     }
 
     /// As [`spawn_local`].
@@ -241,18 +241,24 @@ impl Builder {
         T: 'static,
     {
         self.check()?;
-        // SAFETY: it borrows nothing.
-        let task = unsafe { spawn_local_borrowing(self.0, Location::caller(), f) };
-        task.ok_or_else(|| {
+        let worker = sched::current_worker().ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::Unsupported,
                 "the calling thread is no worker of a layby runtime, so no task can be spawned on it; call \
                  this inside `layby::run`, or use `spawn`",
             )
-        })
+        })?;
+        let attributes = self.attributes(worker.shared.stack_size(), Location::caller());
+        // SAFETY: it borrows nothing.
+        Ok(unsafe { spawn_local_borrowing(worker, attributes, f) })
+    }
+
+    fn attributes(self, stack_size: usize, spawned_at: &'static Location<'static>) -> Attributes {
+        let stack_size = self.stack_size.unwrap_or(stack_size);
+        Attributes { name: self.name, stack_size, spawned_at, structured: false }
     }
 
     fn check(&self) -> io::Result<()> {
-        self.0.stack_size.map_or(Ok(()), sched::check_stack_size)
+        self.stack_size.map_or(Ok(()), sched::check_stack_size)
     }
 }

@@ -14,12 +14,12 @@ use core::any::Any;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
-use core::panic::{AssertUnwindSafe, Location};
+use core::panic::AssertUnwindSafe;
 use core::ptr::NonNull;
 use std::panic::catch_unwind;
 
 use super::id;
-use crate::fiber::{FiberRef, Header, Settled, Vtable};
+use crate::fiber::{Attributes, FiberRef, Header, Settled, Vtable};
 use crate::park::{self, Mask, Waiter};
 use crate::util::report;
 
@@ -70,17 +70,12 @@ impl<T> fmt::Debug for Owned<T> {
 /// The closure and what it borrows stay valid until the task has ended. If the task can end on another
 /// thread than the caller's, or the result be taken there, closure and result must be `Send`.
 #[inline]
-pub(super) unsafe fn make<F, T>(
-    closure: F,
-    name: Option<Box<str>>,
-    stack_size: usize,
-    spawned_at: &'static Location<'static>,
-) -> (NonNull<Header>, Owned<T>)
+pub(super) unsafe fn make<F, T>(closure: F, attributes: Attributes) -> (NonNull<Header>, Owned<T>)
 where
     F: FnOnce() -> T,
 {
     let vtable = const { &Vtable { run: run::<F, T>, discard: discard::<F, T>, free: free::<F, T> } };
-    let header = Header::new(vtable, id::next().get(), name, stack_size, spawned_at, 2);
+    let header = Header::new(vtable, id::next().get(), attributes, 2);
     let cell = Box::new(TaskCell {
         front: Front { header, result: UnsafeCell::new(None::<Ending<T>>) },
         closure: UnsafeCell::new(Some(closure)),
@@ -106,7 +101,7 @@ unsafe fn run<F: FnOnce() -> T, T>(task: NonNull<Header>) {
         Err(payload) if park::is_cancellation(&*payload) => Err(Failure::Cancelled),
         Err(payload) => Err(Failure::Panic(payload)),
     };
-    park::unwind_ended();
+    park::set_unwinding(false);
     settle(&cell.front, ending);
 }
 
@@ -156,8 +151,9 @@ fn drop_quietly<V>(value: V, header: &Header, what: &str) {
         return;
     }
     let mask = Mask::new();
+    let before = park::unwinding();
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        park::unwind_ended();
+        park::set_unwinding(before);
         // Its destructor could panic in turn. Enough is enough.
         core::mem::forget(payload);
         report!("dropping {what} of task {header}, spawned at {}, has panicked", header.spawned_at);

@@ -5,10 +5,10 @@ use std::io;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use super::builder::{Attributes, Target, spawn_borrowing};
+use super::builder::{Target, plain, spawn_borrowing};
 use super::cell::{Failure, Owned, make};
 use super::handle::JoinHandle;
-use crate::fiber::FiberRef;
+use crate::fiber::{Attributes, FiberRef};
 use crate::park::Mask;
 use crate::sched::{self, Config, Shared};
 use crate::stack;
@@ -28,9 +28,15 @@ where
         sched::current_worker().is_none(),
         "a task has a runtime already: call the closure directly, or spawn it as a task"
     );
+    let attributes = Attributes {
+        name: Some("main".into()),
+        stack_size: stack::ROOT_SIZE,
+        spawned_at: place,
+        structured: false,
+    };
     // SAFETY: the root runs, and its result is taken, on this thread; this frame stays until it has ended:
     // `run_root` returns only then, and does not unwind.
-    let (task, owned): (_, Owned<T>) = unsafe { make(f, Some("main".into()), stack::ROOT_SIZE, place) };
+    let (task, owned): (_, Owned<T>) = unsafe { make(f, attributes) };
     // SAFETY: the scheduler's reference; new.
     if let Err(error) = unsafe { sched::run_root(config, task) } {
         // SAFETY: the scheduler's reference has stayed here.
@@ -42,7 +48,9 @@ where
     match owned.take() {
         Ok(value) => Ok(value),
         Err((_, Failure::Panic(payload))) => resume_unwind(payload),
-        Err((_, Failure::Cancelled)) => unreachable!("nobody can cancel the root"),
+        Err((_, Failure::Cancelled)) => {
+            panic!("the root task has thrown on a cancellation that was another task's")
+        }
     }
 }
 
@@ -53,8 +61,10 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    let target = Target::of(shared);
+    let attributes = plain(&target, Location::caller());
     // SAFETY: it borrows nothing.
-    unsafe { spawn_borrowing(Target::of(shared), Attributes::default(), Location::caller(), f) }
+    unsafe { spawn_borrowing(target, attributes, f) }
 }
 
 /// Runs a task on a runtime while the caller waits.
@@ -64,10 +74,11 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    let attributes = Attributes { stack_size: Some(stack::ROOT_SIZE), ..Attributes::default() };
+    let target = Target::of(shared);
+    let attributes = Attributes { stack_size: stack::ROOT_SIZE, ..plain(&target, Location::caller()) };
     // SAFETY: the wait below cannot be cancelled and does not unwind: it is the next thing, and ends with
     // the task.
-    let task = unsafe { spawn_borrowing(Target::of(shared), attributes, Location::caller(), f) };
+    let task = unsafe { spawn_borrowing(target, attributes, f) };
     let mask = Mask::new();
     task.wait();
     drop(mask);
