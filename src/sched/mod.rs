@@ -39,6 +39,7 @@ mod remote;
 mod run_loop;
 mod shared;
 mod start;
+mod trim;
 mod worker;
 
 pub(crate) use config::{Config, check_stack_size};

@@ -12,8 +12,9 @@ use crate::fiber::{Carrier, FiberRef, Header, Run, Signal, Signals};
 use crate::sys::clock;
 use crate::util::report;
 
-/// How many idle stacks a worker keeps hot; those above give their memory back.
-const HOT_CARRIERS: usize = 1024;
+/// How many idle stacks are given back at once, between two tasks and when there is nothing else to do.
+const TRIM_BUSY: usize = 8;
+const TRIM_IDLE: usize = 256;
 /// The longest interval between two looks at the clock, in switches.
 const LONGEST_TICK: u32 = 64;
 /// I/O operations that a task may do before it yields, if none of them has to wait.
@@ -172,7 +173,7 @@ impl Worker {
     /// An idle carrier of that size, or a new one.
     fn carrier(&self, size: usize) -> Option<Carrier> {
         if size == self.shared.stack_size()
-            && let Some(carrier) = self.carriers.borrow_mut().pop()
+            && let Some(carrier) = self.take_carrier()
         {
             return Some(carrier);
         }
@@ -199,13 +200,11 @@ impl Worker {
         // SAFETY: as in `resume`, whose reference is not used any more.
         let carrier = unsafe { (*header.carrier.get()).take() };
         let carrier = carrier.expect("a task that ran has a carrier");
-        let mut carriers = self.carriers.borrow_mut();
-        if header.stack_size == self.shared.stack_size() && carriers.len() < HOT_CARRIERS {
-            carriers.push(carrier);
+        if header.stack_size == self.shared.stack_size() {
+            self.carriers.borrow_mut().push_back(carrier);
         } else {
             self.stacks.borrow_mut().give(carrier.retire());
         }
-        drop(carriers);
         header.run.set(Run::Done);
         header.state.finish();
         self.count_started(-1);
@@ -240,6 +239,7 @@ impl Worker {
         }
         self.last_tick.set(now);
         self.fire(now);
+        self.trim(now, TRIM_BUSY);
         if self.reactor.has_waiters() {
             self.ask_kernel(Some(Duration::ZERO));
         }
@@ -290,12 +290,13 @@ impl Worker {
         let mut now = clock::now_ns();
         self.fire(now);
         if self.queue.is_empty() {
-            let limit = self.complain(now);
+            let complain = self.complain(now);
+            let trim = self.trim(now, TRIM_IDLE);
             if let Some(look) = self.watch(now) {
-                let due = self.next_timer();
                 // Nothing but time, or a task's end, gives the starved a stack.
                 let retry = if self.starved.is_empty() { u64::MAX } else { now + STARVED_NS };
-                self.sleep(due.min(look).min(limit).min(retry), now, phase);
+                let due = [self.next_timer(), look, complain, trim, retry].into_iter().min();
+                self.sleep(due.unwrap_or(u64::MAX), now, phase);
                 now = clock::now_ns();
                 self.fire(now);
             }
@@ -319,7 +320,7 @@ impl Worker {
             && self.shared.phase() == phase
             && !(phase == Phase::Cancelling && self.shared.is_quiescent())
             && !self.unwatched_fresh();
-        if quiet {
+        if quiet && due > now {
             self.arm(due, now);
             self.ask_kernel(None);
         } else {

@@ -3,6 +3,7 @@
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::ptr::{self, NonNull};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use super::placement::Watch;
 use super::remote::{Remote, bump};
 use super::shared::Shared;
+use super::trim::Trim;
 use crate::fiber::{Carrier, Header, Run};
 use crate::reactor::Reactor;
 use crate::stack::Pool;
@@ -36,7 +38,8 @@ pub(crate) struct Worker {
     pub(super) last_tick: Cell<u64>,
     pub(super) watch: Watch,
     /// Idle stacks, each with its looping coroutine; the last one is the hottest.
-    pub(super) carriers: RefCell<Vec<Carrier>>,
+    pub(super) carriers: RefCell<VecDeque<Carrier>>,
+    pub(super) trim: Trim,
     pub(super) stacks: RefCell<Pool>,
     /// Closures that could not get a stack; they wait until a task ends.
     pub(super) starved: Fifo<Header>,
@@ -132,6 +135,7 @@ impl Worker {
             last_tick: Cell::new(now),
             watch: Watch::new(shared.workers()),
             carriers: RefCell::default(),
+            trim: Trim::new(),
             stacks: RefCell::new(Pool::new(shared.config.guard)),
             starved: Fifo::default(),
             reactor,

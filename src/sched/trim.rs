@@ -1,0 +1,73 @@
+//! Giving idle stacks back.
+//!
+//! A carrier that has run a task keeps the pages that the task has touched: the next task finds them hot, and
+//! neither of the two system calls nor the page faults of a cold stack is paid. So no carrier is retired while it may be
+//! needed again; but after a spike of tasks the memory goes back. The rule looks at windows of one second:
+//!
+//! > Carriers that were idle during the whole of a window, but for [`KEEP`], are retired after it.
+//!
+//! That is the least number of idle carriers seen in the window; the coldest go first. A million of them take about
+//! a second, in slices, so that the worker can look after ready tasks in between. A worker that has nothing to trim sets no
+//! timer for it: an idle runtime wakes never.
+
+use core::cell::Cell;
+
+use super::worker::Worker;
+use crate::fiber::Carrier;
+
+/// So many idle carriers are always kept.
+const KEEP: usize = 32;
+const WINDOW_NS: u64 = 1_000_000_000;
+
+/// How the present window stands.
+#[derive(Debug)]
+pub(super) struct Trim {
+    /// The end of the window; `u64::MAX`: there is none.
+    until: Cell<u64>,
+    /// The least number of idle carriers since the window's begin.
+    least: Cell<usize>,
+    /// How many carriers are still to be retired for the windows before.
+    excess: Cell<usize>,
+}
+
+impl Trim {
+    pub(super) fn new() -> Trim {
+        Trim { until: Cell::new(u64::MAX), least: Cell::new(0), excess: Cell::new(0) }
+    }
+}
+
+impl Worker {
+    /// The hottest idle carrier.
+    #[inline]
+    pub(super) fn take_carrier(&self) -> Option<Carrier> {
+        let mut carriers = self.carriers.borrow_mut();
+        let carrier = carriers.pop_back();
+        self.trim.least.set(self.trim.least.get().min(carriers.len()));
+        carrier
+    }
+
+    /// Retires at most `slice` carriers. Returns when to look again; `u64::MAX`: there is nothing to look for.
+    pub(super) fn trim(&self, now: u64, slice: usize) -> u64 {
+        let Trim { until, least, excess } = &self.trim;
+        let idle = self.carriers.borrow().len();
+        if idle <= KEEP {
+            until.set(u64::MAX);
+            excess.set(0);
+            return u64::MAX;
+        }
+        if until.get() == u64::MAX {
+            until.set(now + WINDOW_NS);
+            least.set(idle);
+        } else if now >= until.get() {
+            excess.set(least.get().saturating_sub(KEEP));
+            until.set(now + WINDOW_NS);
+            least.set(idle);
+        }
+        for _ in 0..slice.min(excess.get()) {
+            let Some(carrier) = self.carriers.borrow_mut().pop_front() else { break };
+            self.stacks.borrow_mut().give(carrier.retire());
+            excess.set(excess.get() - 1);
+        }
+        if excess.get() > 0 { now } else { until.get() }
+    }
+}
