@@ -50,9 +50,11 @@ where
         Call { waiter: Waiter::current(), closure: UnsafeCell::new(Some(f)), result: UnsafeCell::new(None) };
     // SAFETY: `call` stays where it is until the job has run: the wait below ends only by its wake.
     let job = unsafe { Job::new(NonNull::from(&call).cast(), run::<F, T>) };
-    if let Err(job) = pool::submit(job) {
-        // SAFETY: it was not run, and is run once here.
-        unsafe { job.run() };
+    if let Err(jobs) = pool::submit(job) {
+        for job in jobs {
+            // SAFETY: it was in the queue, so it was not run, and is run once here.
+            unsafe { job.run() };
+        }
     }
     let mask = Mask::new();
     let outcome = park::park(Reason::Unblock, Deadline::NEVER, &call.waiter, &Claimed);

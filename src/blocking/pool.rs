@@ -50,9 +50,8 @@ static WORK: Condvar = Condvar::new();
 /// Queues a job, and sees to a thread for it.
 ///
 /// # Errors
-/// There is no thread and none can be started: the job comes back.
-pub(super) fn submit(job: Job) -> Result<(), Job> {
-    let call = job.call;
+/// There is no thread and none can be started: all the jobs that wait come back, for the caller to run.
+pub(super) fn submit(job: Job) -> Result<(), VecDeque<Job>> {
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     state.jobs.push_back(job);
     if state.idle >= state.jobs.len() {
@@ -73,14 +72,11 @@ pub(super) fn submit(job: Job) -> Result<(), Job> {
     });
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     state.threads -= 1;
-    if state.threads > 0 {
+    // While one is left it takes the job; or it fails to start, too, and its starter comes by here.
+    if state.threads > 0 || state.jobs.is_empty() {
         return Ok(());
     }
-    // No thread took it meanwhile, or it is not in the queue any more.
-    match state.jobs.iter().position(|queued| queued.call == call) {
-        Some(place) => state.jobs.remove(place).map_or(Ok(()), Err),
-        None => Ok(()),
-    }
+    Err(core::mem::take(&mut state.jobs))
 }
 
 /// A pool thread's life.

@@ -77,6 +77,8 @@ pub(crate) struct Header {
     pub(crate) yielder: Cell<*const TaskYielder>,
     /// Where it stands.
     pub(crate) run: Cell<Run>,
+    /// It was handed over or stolen before it started; once is enough.
+    pub(crate) placed: Cell<bool>,
     /// Which `Signals` have come and were not taken yet.
     pub(crate) signals: Cell<u8>,
     /// Which `Signals` the present wait goes on for.
@@ -144,6 +146,7 @@ impl Header {
             carrier: UnsafeCell::new(None),
             yielder: Cell::new(ptr::null()),
             run: Cell::new(Run::Queued),
+            placed: Cell::new(false),
             signals: Cell::new(0),
             accepts: Cell::new(0),
             unwinding: Cell::new(false),

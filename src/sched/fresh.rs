@@ -69,6 +69,8 @@ impl Fresh {
             let queue = self.queue.lock();
             for _ in 0..queue.0.len().div_ceil(2) {
                 let Some(task) = queue.0.pop() else { break };
+                // SAFETY: in the queue, so alive; unstarted, so this lock's holder has it to itself.
+                unsafe { task.as_ref() }.placed.set(true);
                 // SAFETY: just popped, so in no queue; its reference moves along.
                 unsafe { loot.push(task) };
             }

@@ -13,7 +13,9 @@
 //!    and one that only serves sockets has no watcher either.
 //! 4. A worker that takes a closure and has many more live tasks than the worker with the fewest (by a
 //!    twentieth and [`MARGIN`]) hands it over. That spreads what stays (connections) and keeps short tasks local.
-//! 5. A spawn from outside goes to the worker with the fewest live and queued tasks.
+//!    It does so once for a closure, and not with one that was stolen: the other worker may be the blocked one.
+//! 5. A worker that is never idle looks around every [`BUSY_LOOK_NS`], for queues whose owners have taken nothing since.
+//! 6. A spawn from outside goes to the worker with the fewest live and queued tasks.
 //!
 //! # No closure is forgotten
 //! The only danger is a spawn that sees a watcher which is about to stop. The stopping watcher says so
@@ -42,6 +44,9 @@ const PATIENCE_NS: u64 = 1_000_000;
 /// How many more live tasks a worker may have than the least loaded one, plus a twentieth.
 const MARGIN: usize = 32;
 
+/// How often a worker that is never idle looks at the queues of the others.
+const BUSY_LOOK_NS: u64 = 10_000_000;
+
 const NONE: usize = usize::MAX;
 
 /// The part of placement that a runtime's workers share.
@@ -56,6 +61,8 @@ pub(super) struct Placement {
 #[derive(Default)]
 pub(super) struct Watch {
     interval: Cell<u64>,
+    /// The worker has not been idle since the last look.
+    busy: Cell<bool>,
     /// When the last look was, and how many closures each owner had taken by then.
     looked_at: Cell<u64>,
     taken: Box<[Cell<u64>]>,
@@ -86,7 +93,7 @@ impl Placement {
 }
 
 impl Shared {
-    /// Rule 5.
+    /// Rule 6.
     ///
     /// # Safety
     /// As [`super::submit`].
@@ -190,6 +197,7 @@ impl Worker {
             return Some(u64::MAX);
         }
         let watch = &self.watch;
+        watch.busy.set(false);
         if !shared.watches(self.index) {
             watch.interval.set(0);
             if !shared.others_have_fresh(self.index, false) || !shared.become_watcher(self.index) {
@@ -207,7 +215,7 @@ impl Worker {
             // Woken by something else, with nothing to do.
             return Some(watch.looked_at.get() + interval);
         }
-        if self.steal(now) {
+        if self.steal(now, PATIENCE_NS) {
             watch.interval.set(0);
             shared.cease_watching(self.index);
             // There may be work for a third.
@@ -266,8 +274,25 @@ impl Worker {
         }
     }
 
-    /// Rule 2: steals from the first queue that waits too long.
-    fn steal(&self, now: u64) -> bool {
+    /// Rule 5.
+    #[inline]
+    pub(super) fn look_around(&self, now: u64) {
+        if self.shared.workers() > 1 && now >= self.watch.looked_at.get() + BUSY_LOOK_NS {
+            self.look_around_now(now);
+        }
+    }
+
+    #[cold]
+    fn look_around_now(&self, now: u64) {
+        // What was noted before this worker slept says nothing.
+        if self.watch.busy.replace(true) {
+            self.steal(now, u64::MAX);
+        }
+        self.note(now);
+    }
+
+    /// Rule 2 (and 5): steals from the first queue that would take its owner longer than `patience`.
+    fn steal(&self, now: u64, patience: u64) -> bool {
         let elapsed = now.saturating_sub(self.watch.looked_at.get()).max(1);
         for (index, remote) in self.shared.remotes.iter().enumerate() {
             let waiting = remote.fresh.len_hint() as u64;
@@ -276,8 +301,7 @@ impl Worker {
             }
             let taken = remote.fresh.taken_hint().saturating_sub(self.watch.taken[index].get());
             // waiting / (taken / elapsed) > PATIENCE, without the division.
-            let slow =
-                u128::from(waiting) * u128::from(elapsed) > u128::from(taken) * u128::from(PATIENCE_NS);
+            let slow = u128::from(waiting) * u128::from(elapsed) > u128::from(taken) * u128::from(patience);
             if slow && remote.fresh.steal_half(&self.remote.fresh) > 0 {
                 return true;
             }

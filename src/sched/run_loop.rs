@@ -83,7 +83,12 @@ impl Worker {
     #[inline]
     fn take_fresh(&self) -> Option<NonNull<Header>> {
         let task = self.remote.fresh.take()?;
-        if let Some(other) = self.overloaded() {
+        // SAFETY: just taken, so alive, and nobody else's.
+        let placed = unsafe { &task.as_ref().placed };
+        if !placed.get()
+            && let Some(other) = self.overloaded()
+        {
+            placed.set(true);
             // SAFETY: just taken, so unstarted and in no queue; its reference moves along.
             unsafe { other.fresh.push(task) };
             other.notify();
@@ -240,6 +245,7 @@ impl Worker {
         self.last_tick.set(now);
         self.fire(now);
         self.trim(now, TRIM_BUSY);
+        self.look_around(now);
         if self.reactor.has_waiters() {
             self.ask_kernel(Some(Duration::ZERO));
         }
