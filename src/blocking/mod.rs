@@ -50,13 +50,13 @@ where
         Call { waiter: Waiter::current(), closure: UnsafeCell::new(Some(f)), result: UnsafeCell::new(None) };
     // SAFETY: `call` stays where it is until the job has run: the wait below ends only by its wake.
     let job = unsafe { Job::new(NonNull::from(&call).cast(), run::<F, T>) };
+    let mask = Mask::new();
     if let Err(jobs) = pool::submit(job) {
         for job in jobs {
             // SAFETY: it was in the queue, so it was not run, and is run once here.
             unsafe { job.run() };
         }
     }
-    let mask = Mask::new();
     let outcome = park::park(Reason::Unblock, Deadline::NEVER, &call.waiter, &Claimed);
     debug_assert_eq!(outcome, Outcome::Woken);
     drop(mask);
@@ -93,7 +93,10 @@ unsafe fn run<F: FnOnce() -> T, T>(call: NonNull<()>) {
     };
     // SAFETY: this thread's, until the wake.
     let closure = unsafe { (*closure).take() }.expect("a job runs once");
+    // On a pool thread there is no mark; on a worker, for want of threads, it is the caller's.
+    let mark = park::unwinding();
     let value = catch_unwind(AssertUnwindSafe(closure));
+    park::set_unwinding(mark);
     // SAFETY: as above.
     unsafe { *result = Some(value) };
     // SAFETY: the wait was this job's to end from the start, and nothing of the frame is touched again.

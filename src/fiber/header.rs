@@ -85,8 +85,12 @@ pub(crate) struct Header {
     pub(crate) accepts: Cell<u8>,
     /// The task unwinds (see `park::unwinding`).
     pub(crate) unwinding: Cell<bool>,
-    /// How many cancellations were thrown into it.
+    /// How many cancellations were thrown into it, and panics have begun in it.
     pub(crate) throws: Cell<u32>,
+    /// It runs the panic hook.
+    pub(crate) in_hook: Cell<bool>,
+    /// It was submitted to this worker alone.
+    pub(crate) local: Cell<bool>,
     /// What it waits for: a `park::Reason`, as its number.
     pub(crate) reason: Cell<u8>,
     /// How deep it is in regions that hold cancellation back.
@@ -151,6 +155,8 @@ impl Header {
             accepts: Cell::new(0),
             unwinding: Cell::new(false),
             throws: Cell::new(0),
+            in_hook: Cell::new(false),
+            local: Cell::new(false),
             reason: Cell::new(0),
             masked: Cell::new(0),
             state: State::held(),

@@ -2,17 +2,17 @@
 //!
 //! # "The task unwinds"
 //! std counts panics by OS thread and shows only a bool. A task that parks in a destructor, while it unwinds,
-//! leaves its thread counting, so its worker mates would look as if they were panicking. So:
+//! leaves its thread counting, so its worker mates would look as if they were panicking. So each task has a mark, and:
 //!
-//! * The worker counts its tasks that are *parked while they unwind* (`parked_unwinding`).
-//! * While that is zero, `thread::panicking()` tells exactly whether the running task unwinds, and
-//!   [`look`] copies it into the task's own mark.
-//! * While it is not, the mark as it was decides. It is set when layby throws, and cleared where layby catches, or
-//!   where the payload of the last throw is dropped by whoever has caught it.
+//! * If no panic is under way on the thread, no task of the worker unwinds: the mark is off.
+//! * If one is, and none was when the scheduler last resumed the running task, it is that task's: the mark is on.
+//! * If one was already, it is a mate's (or the task's own, from before): the mark stays as it was. It is put on when layby
+//!   throws, and by the panic hook (`sched::hook`); it is taken off where layby catches, and where the payload of the
+//!   task's last throw is dropped by whoever has caught it.
 //!
-//! What remains: code that catches a cancellation and keeps the payload over a suspension point, while a worker mate
-//! is parked mid-unwind, is not thrown into at that point. And a task that panics by itself while a worker mate is parked mid-unwind, and reaches a
-//! suspension point in a destructor before any exact look. It is then taken for not unwinding.
+//! A mark that is wrongly on (somebody caught a panic, or keeps a cancellation's payload, while a mate is parked mid-unwind)
+//! holds cancellation back, but only for so long: when the scheduler finds that no panic is under way any more, it takes all
+//! marks off, and wakes those whose cancellation they have held back ([`Worker::unwinds_over`](crate::sched)).
 
 use core::any::Any;
 use core::ptr;
@@ -22,6 +22,7 @@ use std::thread;
 use crate::fiber::{CANCEL, FiberRef, Header, Signals};
 use crate::sched::{self, Worker};
 use crate::util::atomic::Ordering;
+use crate::util::report;
 
 /// The payload of a cancellation's unwinding. Nobody else can make one.
 ///
@@ -60,12 +61,31 @@ pub(crate) fn throw_cancelled() -> ! {
     resume_unwind(Box::new(Cancellation { task: task.id, throw }))
 }
 
-/// Brings the task's mark up to date, if that can be done exactly.
+/// Brings the task's mark up to date, by the rules above.
 #[inline(always)]
 pub(super) fn look(worker: &Worker, task: &Header) {
-    if worker.parked_unwinding.get() == 0 {
-        task.unwinding.set(thread::panicking());
+    let panicking = thread::panicking();
+    if !panicking || !worker.others_panic.get() {
+        task.unwinding.set(panicking);
     }
+}
+
+/// A task that would wait inside the panic hook: says so, and ends the process, as std would at the next panic.
+#[inline(always)]
+pub(super) fn refuse_in_hook(task: &Header) {
+    if task.in_hook.get() {
+        waits_in_hook(task);
+    }
+}
+
+#[cold]
+fn waits_in_hook(task: &Header) -> ! {
+    report!(
+        "task {task}, spawned at {}, would have to wait inside a panic hook, where no task can: std takes the next \
+         panic on the thread for one inside the hook. Use operations that do not wait there. The process ends",
+        task.spawned_at
+    );
+    std::process::abort();
 }
 
 /// Whether a cancellation may be thrown into the task now. [`look`] comes first.

@@ -60,8 +60,8 @@ pub(crate) fn fd_wait(
     direction: Direction,
     deadline: Deadline,
 ) -> io::Result<()> {
-    let (worker, task) = sched::current().expect("fd_wait is for tasks");
-    let wait = FdNode { reactor: &worker.reactor, node: FdWait::new(NonNull::from(task).cast()) };
+    let (worker, _) = sched::current().expect("fd_wait is for tasks");
+    let wait = FdNode { reactor: &worker.reactor, node: FdWait::new(worker.running().cast()) };
     if !enqueue(&wait, source, fd, direction)? {
         return Ok(());
     }
@@ -69,7 +69,7 @@ pub(crate) fn fd_wait(
         Direction::Read => Reason::Read,
         Direction::Write => Reason::Write,
     };
-    match park(reason, deadline, &Waiter::Task(NonNull::from(task)), &wait) {
+    match park(reason, deadline, &Waiter::Task(worker.running()), &wait) {
         Outcome::Woken => Ok(()),
         Outcome::TimedOut => Err(io::ErrorKind::TimedOut.into()),
         Outcome::Cancelled => throw_cancelled(),

@@ -117,7 +117,7 @@ impl Waiter {
     #[inline]
     pub(crate) fn current() -> Waiter {
         match sched::current() {
-            Some((_, task)) => Waiter::Task(NonNull::from(task)),
+            Some((worker, _)) => Waiter::Task(worker.running()),
             None => Waiter::Thread(thread::parker()),
         }
     }
@@ -186,7 +186,7 @@ pub(crate) fn park(reason: Reason, deadline: Deadline, waiter: &Waiter, wait: &i
         }
         finish(worker, task, wait)
     } else {
-        let timer = timer::Entry::new(NonNull::from(task).cast());
+        let timer = timer::Entry::new(worker.running().cast());
         if prepare_timed(worker, task, reason, Signals::WAKE, &timer, deadline) {
             suspend(task);
         }
@@ -209,6 +209,7 @@ fn suspend(task: &Header) {
 #[inline(never)]
 fn prepare(worker: &Worker, task: &Header, reason: Reason, signals: u8) -> bool {
     cancel::look(worker, task);
+    cancel::refuse_in_hook(task);
     let cancellable = cancel::is_cancellable(task);
     let accepts = if cancellable { signals | Signals::CANCEL } else { signals };
     if task.signals.get() & accepts != 0 || cancellable && task.state.is_cancelled() {
@@ -299,15 +300,15 @@ pub(crate) fn yield_now() {
         return;
     };
     cancel::look(worker, task);
-    let unwinding = task.unwinding.get();
-    if unwinding {
+    cancel::refuse_in_hook(task);
+    if task.unwinding.get() {
         worker.parked_unwinding.set(worker.parked_unwinding.get() + 1);
     }
     task.reason.set(Reason::Yield as u8);
     // SAFETY: it is the running task, and the next line suspends it.
     unsafe { worker.requeue(task) };
     suspend(task);
-    if unwinding {
+    if task.unwinding.get() {
         worker.parked_unwinding.set(worker.parked_unwinding.get() - 1);
     } else if task.state.is_cancelled() {
         check_cancelled();

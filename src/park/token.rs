@@ -15,7 +15,7 @@ pub(crate) fn park_for_token(worker: &Worker, task: &Header, deadline: Deadline)
     if task.state.is_cancelled() {
         check_cancelled();
     }
-    let timer = timer::Entry::new(NonNull::from(task).cast());
+    let timer = timer::Entry::new(worker.running().cast());
     while !take_token(task) {
         if prepare_token(worker, task, &timer, deadline) {
             suspend(task);

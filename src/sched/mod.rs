@@ -34,6 +34,7 @@
 
 mod config;
 mod fresh;
+mod hook;
 mod placement;
 mod remote;
 mod run_loop;

@@ -237,7 +237,8 @@ impl Worker {
         Some(u64::MAX)
     }
 
-    /// After sleeping, with work to do: a worker that works is no watcher.
+    /// With work to do: a worker that works is no watcher.
+    #[inline]
     pub(super) fn stop_watching(&self) {
         if self.shared.workers() > 1 && self.shared.watches(self.index) {
             self.watch.interval.set(0);

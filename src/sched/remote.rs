@@ -55,6 +55,8 @@ pub(super) struct Counts {
     pub(super) finished: AtomicU64,
     /// Tasks that live on this worker: started, not ended.
     pub(super) started: AtomicUsize,
+    /// When the worker last looked at what delays a shutdown.
+    pub(super) complained: AtomicU64,
 }
 
 /// Adds to a counter of which the caller is the only writer.
@@ -95,6 +97,7 @@ impl Remote {
         self.counts.submitted.store(0, Ordering::Relaxed);
         self.counts.finished.store(0, Ordering::Relaxed);
         self.counts.started.store(0, Ordering::Relaxed);
+        self.counts.complained.store(0, Ordering::Relaxed);
         POOL.lock().push(self);
     }
 

@@ -2,7 +2,9 @@
 
 use core::ptr::NonNull;
 use core::time::Duration;
+use std::io;
 use std::sync::Once;
+use std::thread;
 
 use super::TICK_NS;
 use super::remote::bump;
@@ -10,6 +12,7 @@ use super::shared::Phase;
 use super::worker::Worker;
 use crate::fiber::{Carrier, FiberRef, Header, Run, Signal, Signals};
 use crate::sys::clock;
+use crate::util::atomic::Ordering;
 use crate::util::report;
 
 /// How many idle stacks are given back at once, between two tasks and when there is nothing else to do.
@@ -76,6 +79,8 @@ impl Worker {
             if round == (0, 0) {
                 return None;
             }
+            // Whatever has come, it comes first: somebody else watches.
+            self.stop_watching();
             self.round.set(round);
         }
     }
@@ -136,6 +141,9 @@ impl Worker {
                 }
             }
         };
+        if thread::panicking() != self.others_panic.get() {
+            self.panics_changed();
+        }
         header.run.set(Run::Running);
         self.io_budget.set(IO_BUDGET);
         self.task.set(task.as_ptr());
@@ -148,6 +156,35 @@ impl Worker {
         }
     }
 
+    /// A task has parked mid-unwind, or no task is mid-unwind any more.
+    #[cold]
+    fn panics_changed(&self) {
+        let panicking = thread::panicking();
+        self.others_panic.set(panicking);
+        if !panicking && self.parked_unwinding.replace(0) > 0 {
+            self.unwinds_over();
+        }
+    }
+
+    /// No panic is under way on the thread, so every mark that says so is old. Takes them off, and delivers the
+    /// cancellations that they have held back.
+    fn unwinds_over(&self) {
+        self.each_started(|task| {
+            // SAFETY: it occupies a stack of this worker, so it is alive and at home here.
+            let header = unsafe { task.as_ref() };
+            if !header.unwinding.replace(false) || header.run.get() != Run::Parked {
+                return;
+            }
+            if header.masked.get() == 0 {
+                header.accepts.set(header.accepts.get() | Signals::CANCEL);
+                if header.state.is_cancelled() {
+                    // SAFETY: as above.
+                    unsafe { self.signal(task, Signals::CANCEL) };
+                }
+            }
+        });
+    }
+
     /// Makes this worker the task's home and gets it a stack. None: it has to wait for one.
     ///
     /// # Safety
@@ -155,7 +192,12 @@ impl Worker {
     unsafe fn start(&self, task: NonNull<Header>) -> Option<Carrier> {
         // SAFETY: alive, by this function's contract.
         let header = unsafe { task.as_ref() };
-        let Some(carrier) = self.carrier(header.stack_size) else {
+        let reserved = if task.as_ptr().cast_const() == self.root.get() {
+            self.root_carrier.borrow_mut().take()
+        } else {
+            None
+        };
+        let Some(carrier) = reserved.or_else(|| self.carrier(header.stack_size)) else {
             // SAFETY: in no queue, by this function's contract; its reference keeps it alive.
             unsafe { self.starved.push(task) };
             return None;
@@ -163,7 +205,7 @@ impl Worker {
         let home: *const super::remote::Remote = self.remote;
         // Release pairs with the Acquire in `Header` users that push: who sees the task started sees
         // its home. (They learn that it has started from the state word, which `start` changes next.)
-        header.home.store(home.cast_mut().cast(), crate::util::atomic::Ordering::Release);
+        header.home.store(home.cast_mut().cast(), Ordering::Release);
         let bits = header.state.start();
         header.signals.set(bits as u8);
         // SAFETY: the bits come from this start; the scheduler's own reference keeps the task alive.
@@ -173,6 +215,16 @@ impl Worker {
         }
         self.count_started(1);
         Some(carrier)
+    }
+
+    /// Makes the root's stack, before anything runs that could not be undone.
+    ///
+    /// # Errors
+    /// No stack of that size can be had.
+    pub(super) fn reserve_root(&self, size: usize) -> io::Result<()> {
+        let stack = self.stacks.borrow_mut().take(size)?;
+        *self.root_carrier.borrow_mut() = Some(Carrier::new(stack));
+        Ok(())
     }
 
     /// An idle carrier of that size, or a new one.
@@ -219,7 +271,7 @@ impl Worker {
         }
         // SAFETY: the reference that came with the submission.
         drop(unsafe { FiberRef::from_raw(task) });
-        self.retry_starved();
+        self.retry_starved(true);
     }
 
     /// Every few switches: the clock, the timers, the kernel.
@@ -246,6 +298,7 @@ impl Worker {
         self.fire(now);
         self.trim(now, TRIM_BUSY);
         self.look_around(now);
+        self.complain(now);
         if self.reactor.has_waiters() {
             self.ask_kernel(Some(Duration::ZERO));
         }
@@ -306,11 +359,7 @@ impl Worker {
                 now = clock::now_ns();
                 self.fire(now);
             }
-            self.retry_starved();
-        }
-        self.drain_inbox();
-        if !self.queue.is_empty() || self.remote.fresh.len_hint() != 0 {
-            self.stop_watching();
+            self.retry_starved(false);
         }
         self.last_tick.set(now);
         true
@@ -349,11 +398,21 @@ impl Worker {
         self.armed.set(due);
     }
 
-    /// Closures that found no stack try again.
-    fn retry_starved(&self) {
-        while let Some(starved) = self.starved.pop() {
-            // SAFETY: just popped, so in no queue; its reference moves along.
-            unsafe { self.queue.push(starved) };
+    /// Closures that found no stack try again: here, if a stack is free or will be, or else on another worker.
+    fn retry_starved(&self, here: bool) {
+        let here = here || self.has_tasks();
+        while let Some(task) = self.starved.pop() {
+            // SAFETY: in the queue, so alive; unstarted, so this worker's alone.
+            let local = unsafe { task.as_ref() }.local.get();
+            if here || local {
+                // SAFETY: just popped, so in no queue; its reference moves along.
+                unsafe { self.queue.push(task) };
+            } else {
+                let other = self.shared.busiest_or_next(self.index);
+                // SAFETY: just popped, so unstarted and in no queue; its reference moves along.
+                unsafe { other.fresh.push(task) };
+                other.notify();
+            }
         }
     }
 
@@ -363,7 +422,10 @@ impl Worker {
         if self.cancelled_all.replace(true) {
             return;
         }
-        self.complain_at.set(clock::now_ns() + COMPLAIN_NS);
+        let now = clock::now_ns();
+        self.complain_at.set(now + COMPLAIN_NS);
+        // Relaxed: only read for a message.
+        self.remote.counts.complained.store(now, Ordering::Relaxed);
         self.each_started(|task| {
             if self.is_cancelled_by_shutdown(task) {
                 // SAFETY: it occupies a stack of this worker, so it is alive and at home here.
@@ -397,11 +459,18 @@ impl Worker {
                 // SAFETY: it occupies a stack of this worker, so it is alive.
                 let task = unsafe { task.as_ref() };
                 report!(
-                    "the runtime cannot end yet: task {task}, spawned at {}, was cancelled but \
-                     has not ended",
+                    "the runtime cannot end yet: task {task}, spawned at {}, was cancelled but has not ended",
                     task.spawned_at
                 );
             });
+            for (index, started) in self.shared.silent_workers(self.index) {
+                report!(
+                    "the runtime cannot end yet: worker {index} has {started} tasks that have not ended, and one of them \
+                     does not let go of its thread"
+                );
+            }
+            // Relaxed: only read for the message above.
+            self.remote.counts.complained.store(now, Ordering::Relaxed);
         }
         self.complain_at.get()
     }

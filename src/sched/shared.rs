@@ -112,6 +112,7 @@ impl Shared {
         let task = unsafe { FiberRef::from_raw(task) };
         // SAFETY: this is the caller's thread, where its code may run; the task was never in a queue.
         unsafe { (task.vtable.discard)(task.as_ptr()) };
+        task.state.finish();
         // SeqCst: as above.
         self.taken_back.fetch_add(1, Ordering::SeqCst);
         self.wake_all();
@@ -153,6 +154,25 @@ impl Shared {
             submitted += remote.counts.submitted.load(Ordering::Acquire);
         }
         finished == submitted
+    }
+
+    /// In a shutdown: workers with tasks that have not looked around for long, and how many tasks. But for `index`.
+    pub(super) fn silent_workers(&self, index: usize) -> impl Iterator<Item = (usize, usize)> {
+        // Relaxed, all: for a message.
+        let seen = self.remotes[index].counts.complained.load(Ordering::Relaxed);
+        self.remotes.iter().enumerate().filter_map(move |(i, remote)| {
+            let started = remote.counts.started.load(Ordering::Relaxed);
+            let silent = remote.counts.complained.load(Ordering::Relaxed) < seen;
+            (i != index && started > 0 && silent).then_some((i, started))
+        })
+    }
+
+    /// The worker on which most tasks live; if none lives anywhere, the one after `index`.
+    pub(super) fn busiest_or_next(&self, index: usize) -> &'static Remote {
+        // Relaxed: a hint.
+        let started = |remote: &&&Remote| remote.counts.started.load(Ordering::Relaxed);
+        let busiest = self.remotes.iter().max_by_key(started).filter(|remote| started(remote) > 0);
+        busiest.unwrap_or(&self.remotes[(index + 1) % self.remotes.len()])
     }
 
     fn wake_all(&self) {

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::Sender;
 
 use super::config::Config;
+use super::hook;
 use super::shared::Shared;
 use super::worker::{Entered, Worker};
 use crate::fiber::Header;
@@ -34,6 +35,7 @@ impl Drop for AbortOnUnwind {
 /// # Errors
 /// A thread, an epoll, an eventfd or a timerfd could not be had. Nothing is left running.
 pub(crate) fn start(config: Config) -> io::Result<(Arc<Shared>, Vec<JoinHandle<()>>)> {
+    hook::install();
     let shared = Shared::new(config);
     let threads = start_threads(&shared, 0)?;
     Ok((shared, threads))
@@ -106,13 +108,14 @@ fn work(shared: Arc<Shared>, index: usize, report: &Sender<io::Result<()>>) {
 /// # Errors
 /// As [`start`]; `root` was not touched and the reference stays with the caller.
 pub(crate) unsafe fn run_root(config: Config, root: NonNull<Header>) -> io::Result<()> {
+    hook::install();
     let shared = Shared::new(config);
     let worker = Worker::new(shared.clone(), 0)?;
+    // SAFETY: alive, by this function's contract.
+    worker.reserve_root(unsafe { root.as_ref() }.stack_size)?;
     let threads = start_threads(&shared, 1)?;
     let guard = AbortOnUnwind;
     worker.root.set(root.as_ptr());
-    // Called in a destructor while the thread unwinds: its tasks do not, and `panicking` says nothing of them.
-    worker.parked_unwinding.set(usize::from(thread::panicking()));
     let entered = Entered::new(&worker);
     // SAFETY: by this function's contract.
     unsafe { worker.submit_local(root) };

@@ -50,12 +50,16 @@ pub(crate) struct Worker {
     pub(super) timerfd: TimerFd,
     /// What the timerfd is set to; `u64::MAX`: nothing.
     pub(super) armed: Cell<u64>,
-    /// How many tasks of this worker are parked while they unwind (see `park::unwinding`).
+    /// A panic was under way on the thread when the running task was resumed (see `park::cancel`).
+    pub(crate) others_panic: Cell<bool>,
+    /// How many tasks of this worker are suspended with the mark that they unwind.
     pub(crate) parked_unwinding: Cell<usize>,
     /// I/O operations that the running task may still do before it yields.
     pub(crate) io_budget: Cell<u32>,
     /// The task whose end ends the runtime; null for none.
     pub(super) root: Cell<*const Header>,
+    /// The stack that was made for the root before anything ran.
+    pub(super) root_carrier: RefCell<Option<Carrier>>,
     /// The tasks that live here have been told of the shutdown.
     pub(super) cancelled_all: Cell<bool>,
     /// When to say next what delays the shutdown.
@@ -143,7 +147,9 @@ impl Worker {
             last_fired: Cell::new(now),
             timerfd,
             armed: Cell::new(u64::MAX),
+            others_panic: Cell::new(false),
             parked_unwinding: Cell::new(0),
+            root_carrier: RefCell::default(),
             io_budget: Cell::new(0),
             root: Cell::new(ptr::null()),
             cancelled_all: Cell::new(false),
@@ -171,6 +177,8 @@ impl Worker {
     #[inline]
     pub(crate) unsafe fn submit_local(&self, task: NonNull<Header>) {
         bump(&self.remote.counts.submitted);
+        // SAFETY: alive, by this function's contract.
+        unsafe { task.as_ref() }.local.set(true);
         // SAFETY: by this function's contract; the reference keeps it alive.
         unsafe { self.queue.push(task) };
     }
@@ -192,6 +200,13 @@ impl Worker {
         }
     }
 
+    /// The running task, by the pointer that the scheduler has: it reaches the whole allocation, which one made from a
+    /// `&Header` would not.
+    #[inline(always)]
+    pub(crate) fn running(&self) -> NonNull<Header> {
+        NonNull::new(self.task.get().cast_mut()).expect("a task runs")
+    }
+
     /// The running task goes to the end of the run queue. It must suspend next.
     ///
     /// # Safety
@@ -200,7 +215,13 @@ impl Worker {
     pub(crate) unsafe fn requeue(&self, task: &Header) {
         task.run.set(Run::Queued);
         // SAFETY: a running task is in no queue, and a started one lives until it has ended.
-        unsafe { self.queue.push(NonNull::from(task)) };
+        unsafe { self.queue.push(self.running()) };
+    }
+
+    /// Whether any started task lives here.
+    pub(super) fn has_tasks(&self) -> bool {
+        // Relaxed: own value.
+        self.remote.counts.started.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn count_started(&self, change: isize) {

@@ -43,6 +43,7 @@ where
         let task = unsafe { FiberRef::from_raw(task) };
         // SAFETY: it was not submitted, and this is the caller's own stack.
         unsafe { (task.vtable.discard)(task.as_ptr()) };
+        task.state.finish();
         return Err(error);
     }
     match owned.take() {

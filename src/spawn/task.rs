@@ -91,7 +91,7 @@ impl fmt::Debug for Task {
 pub fn current() -> Task {
     match sched::current() {
         // SAFETY: the running task is alive.
-        Some((_, task)) => Task(Who::Fiber(unsafe { FiberRef::share(task.into()) })),
+        Some((worker, _)) => Task(Who::Fiber(unsafe { FiberRef::share(worker.running()) })),
         None => Task(Who::Thread(this_thread())),
     }
 }

@@ -7,8 +7,9 @@
 macro_rules! report {
     ($($argument:tt)*) => {{
         use ::std::io::Write as _;
-        // Nobody is left to be told.
-        let _ = writeln!(::std::io::stderr(), "layby: {}", format_args!($($argument)*));
+        let line = format!("layby: {}\n", format_args!($($argument)*));
+        // One write, so that lines of several threads stay whole. If it fails, nobody is left to be told.
+        let _ = ::std::io::stderr().write_all(line.as_bytes());
     }};
 }
 

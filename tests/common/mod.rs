@@ -6,7 +6,7 @@
 
 mod process;
 
-pub(crate) use process::{Process, example, installed};
+pub(crate) use process::{Finished, Process, example, installed};
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -100,5 +100,103 @@ impl Rng {
 
     pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
         (0..length).map(|_| (self.next() >> 56) as u8).collect()
+    }
+}
+
+/// Panics on purpose say `expected …`. After this call such ones print nothing; others print as ever.
+pub(crate) fn quiet_panics() {
+    quiet_panics_that_say("expected");
+}
+
+/// As [`quiet_panics`], for messages that are layby's. (Tests share a process, so none takes the hook for itself.)
+pub(crate) fn quiet_panics_that_say(text: &'static str) {
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    static QUIET: std::sync::Mutex<Vec<&str>> = std::sync::Mutex::new(Vec::new());
+    let quiet = || QUIET.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    HOOK.call_once(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let message = info.payload_as_str().unwrap_or_default();
+            if !quiet().iter().any(|text| message.contains(text)) {
+                hook(info);
+            }
+        }));
+    });
+    if !quiet().contains(&text) {
+        quiet().push(text);
+    }
+}
+
+/// Counts how often it, or any of its clones, is dropped.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Drops(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl Drops {
+    pub(crate) fn new() -> Drops {
+        Drops::default()
+    }
+
+    /// Something whose drop is counted.
+    pub(crate) fn token(&self) -> Token {
+        Token(self.0.clone())
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Token(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+/// Calls `f` when it is dropped.
+pub(crate) struct OnDrop<F: FnMut()>(pub(crate) F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// The test of that name alone, in a process of its own, with `LAYBY_TEST_CHILD` set and no other setting of layby's.
+pub(crate) fn alone(test: &str) -> std::process::Command {
+    let mut command = std::process::Command::new(std::env::current_exe().expect("the path of this test"));
+    command.args(["--exact", test, "--nocapture", "--test-threads=1", "--include-ignored"]);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("LAYBY_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("LAYBY_TEST_CHILD", "1");
+    command
+}
+
+/// Whether this process was started by [`alone`].
+pub(crate) fn is_child() -> bool {
+    std::env::var_os("LAYBY_TEST_CHILD").is_some()
+}
+
+/// `run` on a new runtime of so many workers.
+pub(crate) fn on<T>(workers: usize, f: impl FnOnce() -> T) -> T {
+    layby::Builder::new().workers(workers).run(f)
+}
+
+pub(crate) fn yield_until(mut condition: impl FnMut() -> bool) {
+    while !condition() {
+        layby::yield_now();
+    }
+}
+
+/// The message of a caught panic.
+pub(crate) fn message(payload: Box<dyn std::any::Any + Send>) -> String {
+    match payload.downcast::<&str>() {
+        Ok(text) => (*text).into(),
+        Err(payload) => *payload.downcast::<String>().expect("a panic with a message"),
     }
 }
