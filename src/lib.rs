@@ -4,6 +4,7 @@
 //! * [`go!`], [`spawn`], [`run`], [`sleep`], [`gather!`], [`unblock`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
 //! * [`net`] mirrors [`std::net`].
+//! * [`testing`] runs tests with virtual time, in an order that a seed decides.
 //! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -15,6 +16,7 @@ mod blocking;
 mod coroutine;
 mod fiber;
 mod gather;
+mod instant;
 mod io;
 mod macros;
 mod park;
@@ -31,6 +33,7 @@ mod util;
 pub mod net;
 pub mod runtime;
 pub mod task;
+pub mod testing;
 pub mod thread;
 pub mod time;
 

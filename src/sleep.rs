@@ -1,9 +1,8 @@
 //! Sleeping.
 
-use core::time::Duration;
-use std::time::Instant;
-
+use crate::instant::Instant;
 use crate::park::{self, Deadline};
+use core::time::Duration;
 
 /// Puts the current task to sleep for at least `dur`; the other tasks of its worker run meanwhile.
 ///
@@ -42,7 +41,7 @@ pub fn sleep(dur: Duration) {
 }
 
 /// Puts the current task to sleep until `deadline` at least. One that is past is a
-/// [`yield_now`](crate::yield_now).
+/// [`yield_now`](crate::yield_now). Takes std's [`Instant`](std::time::Instant), or [layby's](crate::time::Instant).
 ///
 /// # Cancellation
 /// As [`sleep`].
@@ -58,8 +57,8 @@ pub fn sleep(dur: Duration) {
 /// });
 /// ```
 #[inline(always)]
-pub fn sleep_until(deadline: Instant) {
-    let now = Instant::now();
+pub fn sleep_until(deadline: impl Into<Instant>) {
+    let (deadline, now) = (deadline.into(), Instant::now());
     if deadline <= now {
         park::yield_now();
     } else {

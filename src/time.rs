@@ -1,3 +1,4 @@
-//! Time: sleeping.
+//! Time: sleeping, and a clock that obeys the virtual time of [`testing`](crate::testing).
 
+pub use crate::instant::Instant;
 pub use crate::sleep::{sleep, sleep_until};

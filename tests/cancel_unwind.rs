@@ -247,7 +247,6 @@ fn a_caught_payload_may_be_thrown_on_elsewhere() {
 
 /// A worker mate's panic must not be mistaken, so that a cancellation is thrown into its destructors.
 #[test]
-#[ignore = "documented as what layby cannot know (park::cancel); the process aborts"]
 fn a_cancelled_panicking_task_whose_mate_waits_mid_unwind() {
     let _watchdog = watchdog(20);
     if !is_child() {

@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("2", &["coroutine", "fiber", "generator"]),
     ("3", &["reactor", "timer"]),
     ("4", &["sched"]),
-    ("5", &["park"]),
+    ("5", &["instant", "park"]),
     ("6", &["sync", "channel", "sleep"]),
     ("7", &["spawn", "blocking"]),
     ("8a", &["scope", "timeout", "io"]),

@@ -13,6 +13,7 @@ use std::panic::{catch_unwind, resume_unwind};
 use std::thread;
 
 use crate::park::{self, Deadline, Mask, Outcome, Reason, Wait, Waiter};
+use crate::sched;
 use pool::Job;
 
 /// Runs `f` on a pool of threads while the calling task waits, so that what blocks in it blocks no worker.
@@ -50,6 +51,7 @@ where
         Call { waiter: Waiter::current(), closure: UnsafeCell::new(Some(f)), result: UnsafeCell::new(None) };
     // SAFETY: `call` stays where it is until the job has run: the wait below ends only by its wake.
     let job = unsafe { Job::new(NonNull::from(&call).cast(), run::<F, T>) };
+    let waiting = Waiting::new();
     let mask = Mask::new();
     if let Err(jobs) = pool::submit(job) {
         for job in jobs {
@@ -60,8 +62,29 @@ where
     let outcome = park::park(Reason::Unblock, Deadline::NEVER, &call.waiter, &Claimed);
     debug_assert_eq!(outcome, Outcome::Woken);
     drop(mask);
+    drop(waiting);
     let result = call.result.into_inner().expect("a job that woke its task has a result");
     result.unwrap_or_else(|payload| resume_unwind(payload))
+}
+
+/// Counted by the worker: a seeded run does not take the task for one that waits for nothing.
+struct Waiting;
+
+impl Waiting {
+    fn new() -> Waiting {
+        if let Some(worker) = sched::current_worker() {
+            worker.unblocking.set(worker.unblocking.get() + 1);
+        }
+        Waiting
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(worker) = sched::current_worker() {
+            worker.unblocking.set(worker.unblocking.get() - 1);
+        }
+    }
 }
 
 /// What lies on the task's stack meanwhile. Until the wake it is the pool thread's.

@@ -91,7 +91,7 @@ pub(crate) struct Header {
     pub(crate) in_hook: Cell<bool>,
     /// It was submitted to this worker alone.
     pub(crate) local: Cell<bool>,
-    /// What it waits for: a `park::Reason`, as its number.
+    /// What it waits for: a `Reason`, as its number.
     pub(crate) reason: Cell<u8>,
     /// How deep it is in regions that hold cancellation back.
     pub(crate) masked: Cell<u16>,

@@ -18,9 +18,11 @@
 mod carrier;
 mod header;
 mod join;
+mod reason;
 mod state;
 
 pub(crate) use carrier::{Carrier, Signal};
 pub(crate) use header::{Attributes, FiberRef, Header, Run, Signals, TaskYielder, Vtable};
 pub(crate) use join::Settled;
+pub(crate) use reason::Reason;
 pub(crate) use state::{CANCEL, NOTIFY, Post};

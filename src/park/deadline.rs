@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::sys::clock;
+use crate::sched;
 
 /// When a wait is to be given up. Nanoseconds of the monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,7 +15,7 @@ impl Deadline {
     /// `duration` from now. What the clock cannot count (584 years) is never.
     pub(crate) fn after(duration: Duration) -> Deadline {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Deadline(clock::now_ns().saturating_add(nanos))
+        Deadline(sched::now().saturating_add(nanos))
     }
 
     #[inline]
@@ -30,7 +30,7 @@ impl Deadline {
 
     /// How long until then; zero if it is past. Of no use for `NEVER`.
     pub(crate) fn remaining(self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(clock::now_ns()))
+        Duration::from_nanos(self.0.saturating_sub(sched::now()))
     }
 }
 

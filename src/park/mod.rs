@@ -54,7 +54,6 @@
 mod cancel;
 mod deadline;
 mod fd;
-mod reason;
 mod thread;
 mod token;
 
@@ -66,9 +65,9 @@ pub(crate) use self::cancel::{
 };
 pub(crate) use self::deadline::Deadline;
 pub(crate) use self::fd::{fd_wait, on_task, spend_io_budget, with_reactor};
-pub(crate) use self::reason::Reason;
 pub(crate) use self::thread::{Parker, ThreadTask};
 pub(crate) use self::token::{park_for_token, unpark};
+pub(crate) use crate::fiber::Reason;
 
 use crate::fiber::{Header, Run, Signal, Signals};
 use crate::sched::{self, Worker};

@@ -2,10 +2,11 @@
 
 use core::panic::Location;
 use std::io;
+use std::panic::resume_unwind;
 
 use super::own::Runtime;
 use crate::sched::{self, Config};
-use crate::spawn;
+use crate::spawn::{self, JoinError};
 
 /// Runs `f` as the root task of a new runtime, on the calling thread, and returns what it returns.
 ///
@@ -96,7 +97,13 @@ impl Builder {
     {
         let place = Location::caller();
         let ran = self.config().and_then(|config| spawn::run_root(config, place, f));
-        ran.unwrap_or_else(|error| panic!("layby::run: {error}"))
+        let (_, result) = ran.unwrap_or_else(|error| panic!("layby::run: {error}"));
+        result.unwrap_or_else(|payload| match payload.downcast::<JoinError>() {
+            // It caught the cancellation of another task and threw it on as its own.
+            Ok(error) if error.is_cancelled() => panic!("layby::run: {error}"),
+            Ok(error) => resume_unwind(error),
+            Err(payload) => resume_unwind(payload),
+        })
     }
 
     /// A runtime with worker threads of its own.

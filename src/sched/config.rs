@@ -15,6 +15,8 @@ pub(crate) struct Config {
     pub(crate) guard: Guard,
     /// What the worker threads are called: `NAME-0`, `NAME-1`, …
     pub(crate) name: String,
+    /// For a seeded run, its seed.
+    pub(crate) seed: Option<u64>,
 }
 
 /// More workers than this are refused as a mistake.
@@ -31,6 +33,7 @@ impl Config {
             stack_size: stack::DEFAULT_SIZE,
             guard: Guard::Protect,
             name: String::from("layby-worker"),
+            seed: None,
         };
         if let Some(text) = variable("LAYBY_WORKERS")? {
             config.set_workers(number("LAYBY_WORKERS", &text)?)?;

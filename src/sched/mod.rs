@@ -39,6 +39,7 @@ mod placement;
 mod remote;
 mod run_loop;
 mod shared;
+mod sim;
 mod start;
 mod trim;
 mod worker;
@@ -46,8 +47,20 @@ mod worker;
 pub(crate) use config::{Config, check_stack_size};
 pub(crate) use remote::Remote;
 pub(crate) use shared::Shared;
-pub(crate) use start::{default_runtime, run_root, start};
+pub(crate) use sim::Sim;
+pub(crate) use start::{Ran, default_runtime, run_root, start};
 pub(crate) use worker::{Worker, current, current_worker};
 
 /// About how often a busy worker looks at the clock, the timers and the kernel, in nanoseconds.
 pub(crate) const TICK_NS: u64 = 100_000;
+
+/// The time, in nanoseconds of the monotonic clock: virtual in a task of a seeded run, real elsewhere.
+#[inline]
+pub(crate) fn now() -> u64 {
+    current_worker().map_or_else(crate::sys::clock::now_ns, Worker::now)
+}
+
+/// The simulation that the caller's task is in, if it is in one.
+pub(crate) fn sim<'a>() -> Option<&'a Sim> {
+    current_worker()?.sim.as_ref()
+}

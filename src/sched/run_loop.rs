@@ -9,9 +9,9 @@ use std::thread;
 use super::TICK_NS;
 use super::remote::bump;
 use super::shared::Phase;
+use super::sim::describe;
 use super::worker::Worker;
 use crate::fiber::{Carrier, FiberRef, Header, Run, Signal, Signals};
-use crate::sys::clock;
 use crate::util::atomic::Ordering;
 use crate::util::report;
 
@@ -75,6 +75,9 @@ impl Worker {
             if self.shared.phase() != Phase::Running {
                 self.cancel_all();
             }
+            if let Some(sim) = &self.sim {
+                return self.next_by_seed(sim);
+            }
             let round = (self.queue.len(), self.remote.fresh.len_hint());
             if round == (0, 0) {
                 return None;
@@ -104,7 +107,7 @@ impl Worker {
     }
 
     #[inline(always)]
-    fn drain_inbox(&self) {
+    pub(super) fn drain_inbox(&self) {
         let take = |task: NonNull<Header>| {
             // SAFETY: what is in the inbox is alive.
             let header = unsafe { task.as_ref() };
@@ -277,7 +280,7 @@ impl Worker {
     /// Every few switches: the clock, the timers, the kernel.
     #[cold]
     fn tick(&self) {
-        let now = clock::now_ns();
+        let now = self.now();
         let took = now.saturating_sub(self.last_tick.get());
         let length = self.tick_length.get();
         let length = if took > 2 * TICK_NS {
@@ -305,7 +308,7 @@ impl Worker {
     }
 
     /// Due timers.
-    fn fire(&self, now: u64) {
+    pub(super) fn fire(&self, now: u64) {
         let mut timers = self.timers.borrow_mut();
         if timers.is_empty() {
             return;
@@ -327,7 +330,7 @@ impl Worker {
     }
 
     /// Waits for events, and makes those ready whose descriptors are.
-    fn ask_kernel(&self, timeout: Option<Duration>) {
+    pub(super) fn ask_kernel(&self, timeout: Option<Duration>) {
         if let Err(error) = self.reactor.poll(timeout) {
             // Not EINTR. epoll_wait has no other error on a descriptor that is an epoll.
             panic!("layby: epoll_wait failed: {error}");
@@ -346,7 +349,10 @@ impl Worker {
         if phase == Phase::Exiting || phase == Phase::Cancelling && self.shared.exit_if_quiescent() {
             return false;
         }
-        let mut now = clock::now_ns();
+        if let Some(sim) = &self.sim {
+            return self.idle_by_seed(sim, phase);
+        }
+        let mut now = self.now();
         self.fire(now);
         if self.queue.is_empty() {
             let complain = self.complain(now);
@@ -356,7 +362,7 @@ impl Worker {
                 let retry = if self.starved.is_empty() { u64::MAX } else { now + STARVED_NS };
                 let due = [self.next_timer(), look, complain, trim, retry].into_iter().min();
                 self.sleep(due.unwrap_or(u64::MAX), now, phase);
-                now = clock::now_ns();
+                now = self.now();
                 self.fire(now);
             }
             self.retry_starved(false);
@@ -366,7 +372,7 @@ impl Worker {
     }
 
     /// Sleeps until `due` (`u64::MAX`: without limit), an event, or a push.
-    fn sleep(&self, due: u64, now: u64, phase: Phase) {
+    pub(super) fn sleep(&self, due: u64, now: u64, phase: Phase) {
         let several = self.shared.workers() > 1;
         if several {
             self.count_sleeper();
@@ -399,7 +405,7 @@ impl Worker {
     }
 
     /// Closures that found no stack try again: here, if a stack is free or will be, or else on another worker.
-    fn retry_starved(&self, here: bool) {
+    pub(super) fn retry_starved(&self, here: bool) {
         let here = here || self.has_tasks();
         while let Some(task) = self.starved.pop() {
             // SAFETY: in the queue, so alive; unstarted, so this worker's alone.
@@ -422,7 +428,7 @@ impl Worker {
         if self.cancelled_all.replace(true) {
             return;
         }
-        let now = clock::now_ns();
+        let now = self.now();
         self.complain_at.set(now + COMPLAIN_NS);
         // Relaxed: only read for a message.
         self.remote.counts.complained.store(now, Ordering::Relaxed);
@@ -445,7 +451,7 @@ impl Worker {
     }
 
     /// Calls `f` with each task that has started on this worker and has not ended.
-    fn each_started(&self, mut f: impl FnMut(NonNull<Header>)) {
+    pub(super) fn each_started(&self, mut f: impl FnMut(NonNull<Header>)) {
         let stacks = self.stacks.borrow();
         stacks.for_each_occupant(|task| f(task.cast()));
     }
@@ -458,10 +464,7 @@ impl Worker {
             self.each_started(|task| {
                 // SAFETY: it occupies a stack of this worker, so it is alive.
                 let task = unsafe { task.as_ref() };
-                report!(
-                    "the runtime cannot end yet: task {task}, spawned at {}, was cancelled but has not ended",
-                    task.spawned_at
-                );
+                report!("the runtime cannot end yet: {}", describe(task));
             });
             for (index, started) in self.shared.silent_workers(self.index) {
                 report!(

@@ -10,6 +10,7 @@ use crossbeam_channel::Sender;
 use super::config::Config;
 use super::hook;
 use super::shared::Shared;
+use super::sim::Sim;
 use super::worker::{Entered, Worker};
 use crate::fiber::Header;
 use crate::util::report;
@@ -107,7 +108,7 @@ fn work(shared: Arc<Shared>, index: usize, report: &Sender<io::Result<()>>) {
 ///
 /// # Errors
 /// As [`start`]; `root` was not touched and the reference stays with the caller.
-pub(crate) unsafe fn run_root(config: Config, root: NonNull<Header>) -> io::Result<()> {
+pub(crate) unsafe fn run_root(config: Config, root: NonNull<Header>) -> io::Result<Ran> {
     hook::install();
     let shared = Shared::new(config);
     let worker = Worker::new(shared.clone(), 0)?;
@@ -125,7 +126,16 @@ pub(crate) unsafe fn run_root(config: Config, root: NonNull<Header>) -> io::Resu
         thread.join().expect("a worker that panics ends the process");
     }
     core::mem::forget(guard);
-    Ok(())
+    Ok(if worker.sim.as_ref().is_some_and(Sim::was_stuck) { Ran::Stuck } else { Ran::ToItsEnd })
+}
+
+/// How a runtime with a root has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ran {
+    /// With its root.
+    ToItsEnd,
+    /// Nothing could happen any more, so all tasks were cancelled.
+    Stuck,
 }
 
 /// The process-wide runtime, started on first use. Its threads do not keep the process alive.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::placement::Watch;
 use super::remote::{Remote, bump};
 use super::shared::Shared;
+use super::sim::Sim;
 use super::trim::Trim;
 use crate::fiber::{Carrier, Header, Run};
 use crate::reactor::Reactor;
@@ -56,6 +57,10 @@ pub(crate) struct Worker {
     pub(crate) parked_unwinding: Cell<usize>,
     /// I/O operations that the running task may still do before it yields.
     pub(crate) io_budget: Cell<u32>,
+    /// The virtual clock and the choices of a seeded run.
+    pub(crate) sim: Option<Sim>,
+    /// How many tasks of this worker wait for a closure on the blocking pool.
+    pub(crate) unblocking: Cell<usize>,
     /// The task whose end ends the runtime; null for none.
     pub(super) root: Cell<*const Header>,
     /// The stack that was made for the root before anything ran.
@@ -151,6 +156,8 @@ impl Worker {
             parked_unwinding: Cell::new(0),
             root_carrier: RefCell::default(),
             io_budget: Cell::new(0),
+            sim: shared.config.seed.map(Sim::new),
+            unblocking: Cell::new(0),
             root: Cell::new(ptr::null()),
             cancelled_all: Cell::new(false),
             complain_at: Cell::new(u64::MAX),

@@ -4,13 +4,15 @@ use core::panic::Location;
 use std::io;
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use super::builder::{Target, plain, spawn_borrowing};
 use super::cell::{Failure, Owned, make};
+use super::error::JoinError;
 use super::handle::JoinHandle;
 use crate::fiber::{Attributes, FiberRef};
 use crate::park::Mask;
-use crate::sched::{self, Config, Shared};
+use crate::sched::{self, Config, Ran, Shared};
 use crate::stack;
 
 /// Runs `f` as the root of a new runtime, on this thread.
@@ -19,8 +21,12 @@ use crate::stack;
 /// The runtime cannot start; `f` was dropped.
 ///
 /// # Panics
-/// With the panic of `f`. On a thread that is a worker.
-pub(crate) fn run_root<F, T>(config: Config, place: &'static Location<'static>, f: F) -> io::Result<T>
+/// On a thread that is a worker.
+pub(crate) fn run_root<F, T>(
+    config: Config,
+    place: &'static Location<'static>,
+    f: F,
+) -> io::Result<(Ran, thread::Result<T>)>
 where
     F: FnOnce() -> T,
 {
@@ -38,21 +44,22 @@ where
     // `run_root` returns only then, and does not unwind.
     let (task, owned): (_, Owned<T>) = unsafe { make(f, attributes) };
     // SAFETY: the scheduler's reference; new.
-    if let Err(error) = unsafe { sched::run_root(config, task) } {
-        // SAFETY: the scheduler's reference has stayed here.
-        let task = unsafe { FiberRef::from_raw(task) };
-        // SAFETY: it was not submitted, and this is the caller's own stack.
-        unsafe { (task.vtable.discard)(task.as_ptr()) };
-        task.state.finish();
-        return Err(error);
-    }
-    match owned.take() {
-        Ok(value) => Ok(value),
-        Err((_, Failure::Panic(payload))) => resume_unwind(payload),
-        Err((_, Failure::Cancelled)) => {
-            panic!("the root task has thrown on a cancellation that was another task's")
+    let ran = match unsafe { sched::run_root(config, task) } {
+        Ok(ran) => ran,
+        Err(error) => {
+            // SAFETY: the scheduler's reference has stayed here.
+            let task = unsafe { FiberRef::from_raw(task) };
+            // SAFETY: it was not submitted, and this is the caller's own stack.
+            unsafe { (task.vtable.discard)(task.as_ptr()) };
+            task.state.finish();
+            return Err(error);
         }
-    }
+    };
+    let result = owned.take().map_err(|(task, failure)| match failure {
+        Failure::Panic(payload) => payload,
+        Failure::Cancelled => Box::new(JoinError::new(&task, Failure::Cancelled)),
+    });
+    Ok((ran, result))
 }
 
 /// Spawns a task on a runtime, from wherever the caller is.

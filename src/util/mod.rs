@@ -5,5 +5,6 @@ pub(crate) mod atomic;
 pub(crate) mod fifo;
 pub(crate) mod lock;
 mod report;
+pub(crate) mod rng;
 
 pub(crate) use report::report;

@@ -78,12 +78,6 @@ fn a_hundred_thousand_stacks_are_few_mappings() {
     });
 }
 
-#[test]
-#[ignore = "takes 5 GB of memory"]
-fn a_million_stacks_are_few_mappings() {
-    alone("a_million_stacks_are_few_mappings", || take_touch_and_give(1_000_000));
-}
-
 /// Has `count` stacks with one page touched each, in a number of mappings that grows by slabs,
 /// not by stacks.
 fn take_touch_and_give(count: usize) {

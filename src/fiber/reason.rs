@@ -15,7 +15,6 @@ macro_rules! reasons {
             }
 
             /// In words.
-            #[cfg_attr(not(test), expect(dead_code, reason = "for the dump of all tasks"))]
             pub(crate) fn text(self) -> &'static str {
                 match self { $(Reason::$name => $text,)* }
             }
