@@ -18,6 +18,9 @@ use crate::spawn::{self, JoinError};
 /// suspension point) and driven to their end; then `run` returns, or unwinds. What delays that is named on stderr
 /// every 5 seconds.
 ///
+/// The first runtime of a process puts a panic hook in front of the one that is there, and calls that: it marks the task that
+/// panics as unwinding. Inside a panic hook no task can wait; one that would is told so, and the process ends.
+///
 /// # Panics
 /// With the panic of `f`. Inside a task (there is a runtime already). If a worker's thread, epoll or timer
 /// cannot be had, or the environment has a bad setting; [`Builder::build`] returns such errors.

@@ -11,7 +11,8 @@ use crate::spawn::{self, JoinHandle};
 /// A runtime with worker threads of its own. Made by [`Builder::build`](super::Builder::build).
 ///
 /// Dropping it cancels all its tasks, and waits, without limit, until they have ended and the threads with
-/// them. (Dropped by one of its own tasks it only signals: that task cannot wait for itself.) Handles
+/// them. (Dropped by one of its own tasks it only signals: that task cannot wait for itself. In a closure that one of its
+/// own tasks has given to [`unblock`](crate::unblock) it must not be dropped: that waits for itself.) Handles
 /// outlive it: their `join` gives the result, or says that the task was cancelled.
 ///
 /// # Examples
