@@ -349,6 +349,10 @@ impl Worker {
         if phase == Phase::Exiting || phase == Phase::Cancelling && self.shared.exit_if_quiescent() {
             return false;
         }
+        if phase != Phase::Running {
+            // It may have changed since `next` looked, and who changed it wakes nobody who is awake.
+            self.cancel_all();
+        }
         if let Some(sim) = &self.sim {
             return self.idle_by_seed(sim, phase);
         }
