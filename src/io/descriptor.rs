@@ -16,6 +16,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
+use crate::blocking::unblock;
 use crate::park::{self, Deadline};
 use crate::reactor::{Direction, Reactor, Source};
 use crate::sys::poll;
@@ -153,8 +154,25 @@ impl<T: AsFd> Descriptor<T> {
         match park::fd_wait(source, *fd, direction, deadline) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.wait_on_pool(direction, deadline)
+            }
             Err(error) => Err(error),
         }
+    }
+
+    /// Where another owner has registered this very descriptor: one made by `from_raw_fd` from a number
+    /// that goes on being used elsewhere, which is fine with std as long as only one of the two closes it.
+    /// An epoll knows each descriptor once, so a pool thread waits.
+    #[cold]
+    fn wait_on_pool(&self, direction: Direction, deadline: Deadline) -> io::Result<bool> {
+        // A wait on the pool cannot be cancelled, so it is cut into slices.
+        const SLICE: Duration = Duration::from_millis(50);
+        park::checkpoint();
+        let fd = self.inner.as_fd();
+        let left = if deadline.is_never() { SLICE } else { deadline.remaining().min(SLICE) };
+        let ready = unblock(|| poll::wait_fd(fd, direction, Some(left)))?;
+        Ok(ready || deadline.is_never() || !deadline.remaining().is_zero())
     }
 
     #[cold]

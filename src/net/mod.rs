@@ -35,6 +35,7 @@
 
 mod addr;
 mod convert;
+pub mod linux;
 mod options;
 mod raw;
 mod tcp;

@@ -20,6 +20,8 @@ pub(super) struct Options {
     /// Nanoseconds.
     read_limit: AtomicU64,
     write_limit: AtomicU64,
+    /// Closing may take its time.
+    lingers: AtomicBool,
 }
 
 impl Options {
@@ -29,6 +31,7 @@ impl Options {
             nonblocking: AtomicBool::new(false),
             read_limit: AtomicU64::new(NO_LIMIT),
             write_limit: AtomicU64::new(NO_LIMIT),
+            lingers: AtomicBool::new(false),
         }
     }
 
@@ -46,6 +49,15 @@ impl Options {
 
     pub(super) fn set_write_limit(&self, limit: Option<Duration>) {
         self.write_limit.store(nanoseconds(limit), Relaxed);
+    }
+
+    pub(super) fn lingers(&self) -> bool {
+        self.lingers.load(Relaxed)
+    }
+
+    /// The kernel counts whole seconds, and zero is a reset, which waits for nothing.
+    pub(super) fn set_linger(&self, linger: Option<Duration>) {
+        self.lingers.store(linger.is_some_and(|linger| linger.as_secs() > 0), Relaxed);
     }
 
     /// How long a call waits that no timeout applies to.

@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::time::Duration;
 
 use super::poll::would_block;
 use socket2::{Domain, MaybeUninitSlice, SockAddr, SockAddrStorage, SockRef, Socket, Type};
@@ -105,6 +106,16 @@ pub(crate) fn send_vectored(socket: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io:
     let bufs = &bufs[..bufs.len().min(MAX_BUFFERS)];
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     SockRef::from(&socket).send_vectored_with_flags(bufs, flags)
+}
+
+/// How long closing the socket's last descriptor blocks until what was sent has arrived.
+pub(crate) fn linger(socket: BorrowedFd<'_>) -> io::Result<Option<Duration>> {
+    SockRef::from(&socket).linger()
+}
+
+/// Sets what [`linger`] tells.
+pub(crate) fn set_linger(socket: BorrowedFd<'_>, linger: Option<Duration>) -> io::Result<()> {
+    SockRef::from(&socket).set_linger(linger)
 }
 
 #[cfg(test)]

@@ -226,6 +226,26 @@ impl TcpListener {
         self.as_std().ttl()
     }
 
+    /// Sets `IPV6_V6ONLY`, which the system refuses, since the socket is bound. It is here because std's is.
+    ///
+    /// # Errors
+    /// Those of `setsockopt(2)`.
+    #[deprecated = "this option can only be set before the socket is bound"]
+    pub fn set_only_v6(&self, only_v6: bool) -> io::Result<()> {
+        #[expect(deprecated, reason = "it is std's")]
+        self.as_std().set_only_v6(only_v6)
+    }
+
+    /// The value of `IPV6_V6ONLY`: whether an IPv6 socket takes no IPv4 connections.
+    ///
+    /// # Errors
+    /// Those of `getsockopt(2)`, such as for an IPv4 socket.
+    #[deprecated = "this option can only be set before the socket is bound"]
+    pub fn only_v6(&self) -> io::Result<bool> {
+        #[expect(deprecated, reason = "it is std's")]
+        self.as_std().only_v6()
+    }
+
     /// Takes the socket's pending error (`SO_ERROR`).
     ///
     /// # Errors

@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod connection;
 mod incoming;
 mod listener;
+mod settings;
 mod stream;
 mod transfer;
 

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::addr::{ToSocketAddrs, first_that};
 use super::super::options::{Options, zero_duration};
 use super::super::{Shutdown, SocketAddr};
+use super::connection::Connection;
 use crate::io::descriptor::{Descriptor, Patience, Transfer};
 use crate::reactor::Direction;
 use crate::sys::socket::{self, Receive};
@@ -64,8 +65,7 @@ use crate::sys::socket::{self, Receive};
 /// # }
 /// ```
 pub struct TcpStream {
-    pub(super) socket: Descriptor<std::net::TcpStream>,
-    pub(super) options: Arc<Options>,
+    pub(super) socket: Descriptor<Connection>,
 }
 
 impl TcpStream {
@@ -129,7 +129,12 @@ impl TcpStream {
     }
 
     fn new(stream: std::net::TcpStream, options: Options) -> TcpStream {
-        TcpStream { socket: Descriptor::new(stream), options: Arc::new(options) }
+        TcpStream { socket: Descriptor::new(Connection::new(stream, Arc::new(options))) }
+    }
+
+    #[inline]
+    pub(super) fn options(&self) -> &Options {
+        self.socket.get().options()
     }
 
     /// From an accepted connection.
@@ -142,18 +147,20 @@ impl TcpStream {
         // These fail where the descriptor is no socket; then each call says so.
         options.set_read_limit(stream.read_timeout().unwrap_or(None));
         options.set_write_limit(stream.write_timeout().unwrap_or(None));
+        options.set_linger(socket::linger(stream.as_fd()).unwrap_or(None));
         TcpStream::new(stream, options)
     }
 
     pub(in crate::net) fn into_std(self) -> std::net::TcpStream {
-        let stream = self.socket.into_inner();
-        // Cannot fail on an open descriptor; the kernel knows the timeouts already.
-        let _ = stream.set_nonblocking(self.options.nonblocking());
+        let nonblocking = self.options().nonblocking();
+        let stream = self.socket.into_inner().into_std();
+        // Cannot fail on an open descriptor; the kernel knows the other settings already.
+        let _ = stream.set_nonblocking(nonblocking);
         stream
     }
 
     pub(in crate::net) fn as_std(&self) -> &std::net::TcpStream {
-        self.socket.get()
+        self.socket.get().as_std()
     }
 
     /// The address of the other end.
@@ -225,67 +232,7 @@ impl TcpStream {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn try_clone(&self) -> io::Result<TcpStream> {
-        let socket = Descriptor::new(self.as_std().try_clone()?);
-        Ok(TcpStream { socket, options: Arc::clone(&self.options) })
-    }
-
-    /// Limits how long a read or a peek waits; `None` for as long as it takes. A call that waits already
-    /// keeps its limit.
-    ///
-    /// When the time is over, the call fails with `WouldBlock`, as std's on Unix does.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a duration of zero.
-    ///
-    /// # Examples
-    /// ```
-    /// use layby::net::{TcpListener, TcpStream};
-    /// use std::{io::{ErrorKind, Read}, time::Duration};
-    ///
-    /// let listener = TcpListener::bind("127.0.0.1:0")?;
-    /// let mut stream = TcpStream::connect(listener.local_addr()?)?;
-    /// stream.set_read_timeout(Some(Duration::from_millis(10)))?;
-    /// assert_eq!(stream.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn set_read_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
-        // The kernel's own copy does not matter to calls that never block. It is what std's type
-        // finds after a conversion, and checks the value.
-        self.as_std().set_read_timeout(dur)?;
-        self.options.set_read_limit(dur);
-        Ok(())
-    }
-
-    /// Limits how long a write waits; `None` for as long as it takes. A call that waits already keeps
-    /// its limit.
-    ///
-    /// When the time is over, the call fails with `WouldBlock`, as std's on Unix does.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a duration of zero.
-    ///
-    /// # Examples
-    /// As for [`set_read_timeout`](TcpStream::set_read_timeout).
-    pub fn set_write_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
-        self.as_std().set_write_timeout(dur)?;
-        self.options.set_write_limit(dur);
-        Ok(())
-    }
-
-    /// The limit of [`set_read_timeout`](TcpStream::set_read_timeout), rounded by the kernel.
-    ///
-    /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        self.as_std().read_timeout()
-    }
-
-    /// The limit of [`set_write_timeout`](TcpStream::set_write_timeout), rounded by the kernel.
-    ///
-    /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        self.as_std().write_timeout()
+        Ok(TcpStream { socket: Descriptor::new(self.socket.get().try_clone()?) })
     }
 
     /// Reads without taking: the next read gets the same bytes.
@@ -313,72 +260,11 @@ impl TcpStream {
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket.perform(
             Direction::Read,
-            self.options.read_patience(),
+            self.options().read_patience(),
             |fd| socket::receive(fd, buf, Receive::Peek),
             // It has emptied nothing.
             |_| Transfer::Full,
         )
-    }
-
-    /// Whether small writes are sent at once (`TCP_NODELAY`) or gathered while others are under way.
-    ///
-    /// # Errors
-    /// Those of `setsockopt(2)`.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.as_std().set_nodelay(nodelay)
-    }
-
-    /// What [`set_nodelay`](TcpStream::set_nodelay) has set.
-    ///
-    /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn nodelay(&self) -> io::Result<bool> {
-        self.as_std().nodelay()
-    }
-
-    /// Sets `IP_TTL`: how many routers a packet may pass.
-    ///
-    /// # Errors
-    /// Those of `setsockopt(2)`: `InvalidInput` outside of 1 to 255.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.as_std().set_ttl(ttl)
-    }
-
-    /// The value of `IP_TTL`.
-    ///
-    /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.as_std().ttl()
-    }
-
-    /// Takes the socket's pending error (`SO_ERROR`), which the next call would otherwise report.
-    ///
-    /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.as_std().take_error()
-    }
-
-    /// With `true`, calls that would wait return `WouldBlock` instead, on all clones.
-    ///
-    /// # Errors
-    /// None; the signature is std's.
-    ///
-    /// # Examples
-    /// ```
-    /// use layby::net::{TcpListener, TcpStream};
-    /// use std::io::{ErrorKind, Read};
-    ///
-    /// let listener = TcpListener::bind("127.0.0.1:0")?;
-    /// let mut stream = TcpStream::connect(listener.local_addr()?)?;
-    /// stream.set_nonblocking(true)?;
-    /// assert_eq!(stream.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.options.set_nonblocking(nonblocking);
-        Ok(())
     }
 }
 

@@ -11,7 +11,14 @@ impl TcpStream {
     /// Nothing is written at once, even where there is no room.
     #[inline]
     fn write_patience(&self, asked: usize) -> Patience {
-        if asked == 0 { Patience::None } else { self.options.write_patience() }
+        if asked == 0 { Patience::None } else { self.options().write_patience() }
+    }
+
+    /// `readv(2)` and `writev(2)`, which std calls, return at once when their buffers are empty together;
+    /// they ask the socket nothing, be it at its end. `recvmsg(2)` would wait, `sendmsg(2)` would fail.
+    #[cold]
+    fn transfer_nothing(&self, direction: Direction) -> io::Result<usize> {
+        self.socket.perform(direction, Patience::None, |_| Ok(0), |_| Transfer::Full)
     }
 }
 
@@ -22,7 +29,7 @@ impl Read for &TcpStream {
         let asked = buf.len();
         self.socket.perform(
             Direction::Read,
-            self.options.read_patience(),
+            self.options().read_patience(),
             |fd| socket::receive(fd, buf, Receive::Take),
             |&done| Transfer::of(done, asked),
         )
@@ -31,9 +38,12 @@ impl Read for &TcpStream {
     #[inline]
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let asked = bufs.iter().take(MAX_BUFFERS).map(|buf| buf.len()).sum();
+        if asked == 0 {
+            return self.transfer_nothing(Direction::Read);
+        }
         self.socket.perform(
             Direction::Read,
-            self.options.read_patience(),
+            self.options().read_patience(),
             |fd| socket::receive_vectored(fd, bufs),
             |&done| Transfer::of(done, asked),
         )
@@ -56,9 +66,12 @@ impl Write for &TcpStream {
     #[inline]
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let asked = bufs.iter().take(MAX_BUFFERS).map(|buf| buf.len()).sum();
+        if asked == 0 {
+            return self.transfer_nothing(Direction::Write);
+        }
         self.socket.perform(
             Direction::Write,
-            self.write_patience(asked),
+            self.options().write_patience(),
             |fd| socket::send_vectored(fd, bufs),
             |&done| Transfer::of(done, asked),
         )
