@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # Where things are
-//! * [`go!`], [`spawn`], [`run`], [`sleep`], [`gather!`], [`unblock`]: at the root.
+//! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`gather!`], [`unblock`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
 //! * [`net`] mirrors [`std::net`].
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides.

@@ -1,6 +1,6 @@
 //! The macros. They expand to no `unsafe`.
 
-/// Spawns a task: `go!(closure)` is [`spawn(closure)`](crate::spawn), `go!(x, closure)` is
+/// Spawns a task: `go!(closure)` is [`spawn(closure)`](crate::spawn()), `go!(x, closure)` is
 /// `x.spawn(closure)` for a task [`Builder`](crate::task::Builder) or a [`Runtime`](crate::Runtime).
 ///
 /// # Panics

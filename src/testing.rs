@@ -35,7 +35,7 @@ use crate::util::report;
 ///
 /// As [`run`](crate::run), except:
 ///
-/// * The clock of [`sleep`](crate::sleep), of all timeouts and of [`time::Instant`](crate::time::Instant) is virtual. It stands
+/// * The clock of [`sleep`](crate::sleep()), of all timeouts and of [`time::Instant`](crate::time::Instant) is virtual. It stands
 ///   still while code runs (a switch counts as 100 ns), and jumps to the next timer when every task waits.
 /// * The task that runs next is chosen at random among those that are ready, by the seed.
 /// * If every task waits and there is no timer, and no socket or [`unblock`](crate::unblock) is waited for, the run has failed: the

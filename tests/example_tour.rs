@@ -12,8 +12,11 @@ fn the_tour_shows_all_its_parts() {
     let finished = Process::run(example("tour"));
     let took = start.elapsed();
     assert_eq!(finished.status.code(), Some(0), "{finished:?}");
-    // Neither a progress bar, since this is no terminal, nor the report of the panic it shows.
-    assert_eq!(finished.stderr, "");
+    // Neither a progress bar, since this is no terminal, nor the report of the panic it shows. Where each guard is a
+    // mapping of its own, not all tasks find a stack at once, and layby says so, once.
+    let about_stacks = |line: &&str| line.starts_with("layby: no stack") && line.contains("vm.max_map_count");
+    let unexpected: Vec<_> = finished.stderr.lines().filter(|line| !about_stacks(line)).collect();
+    assert!(unexpected.is_empty() && finished.stderr.lines().count() <= 1, "{}", finished.stderr);
 
     let text = &finished.stdout;
     let mut rest = text.as_str();

@@ -18,6 +18,7 @@
 mod carrier;
 mod header;
 mod join;
+pub(crate) mod overflow;
 mod reason;
 mod state;
 

@@ -42,7 +42,7 @@ impl Runtime {
         Runtime { shared, threads }
     }
 
-    /// Spawns a task on this runtime, from any thread or task. As [`spawn`](crate::spawn).
+    /// Spawns a task on this runtime, from any thread or task. As [`task::spawn`](crate::task::spawn).
     ///
     /// On a runtime that is being dropped, the closure is dropped and `join` says that the task was cancelled.
     #[track_caller]

@@ -96,7 +96,8 @@ impl Shared {
     /// Rule 6.
     ///
     /// # Safety
-    /// As [`super::submit`].
+    /// The scheduler takes over one reference to `task`, which was never submitted before and may start on another
+    /// thread.
     pub(super) unsafe fn place(&self, task: NonNull<Header>) {
         let (_, remote) = self.least_loaded(NONE);
         // SAFETY: by this function's contract.

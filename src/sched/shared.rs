@@ -99,7 +99,8 @@ impl Shared {
     /// Takes a task from any thread.
     ///
     /// # Safety
-    /// As [`super::submit`].
+    /// The scheduler takes over one reference to `task`, which was never submitted before and may start on another
+    /// thread.
     pub(crate) unsafe fn submit(self: &Arc<Shared>, task: NonNull<Header>) {
         // SeqCst, with the SeqCst in `set_phase` and `is_quiescent`: see the module's documentation.
         self.submitted.fetch_add(1, Ordering::SeqCst);

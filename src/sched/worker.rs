@@ -13,10 +13,12 @@ use super::remote::{Remote, bump};
 use super::shared::Shared;
 use super::sim::Sim;
 use super::trim::Trim;
+use crate::fiber::overflow::{self, Watched};
 use crate::fiber::{Carrier, Header, Run};
 use crate::reactor::Reactor;
 use crate::stack::Pool;
 use crate::sys::clock;
+use crate::sys::signal_stack::SignalStack;
 use crate::sys::timerfd::TimerFd;
 use crate::timer::Wheel;
 use crate::util::atomic::Ordering;
@@ -69,6 +71,8 @@ pub(crate) struct Worker {
     pub(super) cancelled_all: Cell<bool>,
     /// When to say next what delays the shutdown.
     pub(super) complain_at: Cell<u64>,
+    /// Where the overflow report runs.
+    _signal_stack: SignalStack,
 }
 
 impl fmt::Debug for Worker {
@@ -102,20 +106,24 @@ pub(crate) fn current<'a>() -> Option<(&'a Worker, &'a Header)> {
     unsafe { worker.task.get().as_ref() }.map(|task| (worker, task))
 }
 
-/// While it lives, the thread is `worker`'s.
-pub(super) struct Entered<'a>(&'a Worker);
+/// While it lives, the thread is `worker`'s, and overflows of its tasks' stacks are reported.
+pub(super) struct Entered<'a> {
+    worker: &'a Worker,
+    _watched: Watched<'a>,
+}
 
 impl<'a> Entered<'a> {
     pub(super) fn new(worker: &'a Worker) -> Entered<'a> {
         assert!(current_worker().is_none(), "the thread is a worker already");
         CURRENT.set(worker);
-        Entered(worker)
+        let slabs = worker.stacks.borrow().slabs();
+        Entered { worker, _watched: Watched::new(slabs, Some(&worker.task)) }
     }
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        debug_assert!(ptr::eq(CURRENT.get(), self.0));
+        debug_assert!(ptr::eq(CURRENT.get(), self.worker));
         CURRENT.set(ptr::null());
     }
 }
@@ -124,12 +132,13 @@ impl Worker {
     /// Worker `index` of `shared`, on the calling thread.
     ///
     /// # Errors
-    /// epoll, eventfd or timerfd could not be had.
+    /// epoll, eventfd, timerfd or a signal stack could not be had.
     pub(super) fn new(shared: Arc<Shared>, index: usize) -> io::Result<Worker> {
         let reactor = Reactor::new().map_err(|e| explain(e, "epoll"))?;
         let waker = reactor.waker().map_err(|e| explain(e, "an eventfd"))?;
         let timerfd = TimerFd::new().map_err(|e| explain(e, "a timerfd"))?;
         reactor.watch_timer(timerfd.as_raw_fd()).map_err(|e| explain(e, "epoll"))?;
+        let signal_stack = overflow::prepare().map_err(|e| explain(e, "a signal stack"))?;
         let remote = shared.remotes[index];
         remote.set_waker(waker);
         let now = clock::now_ns();
@@ -161,6 +170,7 @@ impl Worker {
             root: Cell::new(ptr::null()),
             cancelled_all: Cell::new(false),
             complain_at: Cell::new(u64::MAX),
+            _signal_stack: signal_stack,
             shared,
         })
     }
@@ -168,7 +178,8 @@ impl Worker {
     /// From a task of this worker: queues a task that may start on any worker.
     ///
     /// # Safety
-    /// As [`super::submit`].
+    /// The scheduler takes over one reference to `task`, which was never submitted before and may start on another
+    /// thread.
     #[inline]
     pub(crate) unsafe fn submit(&self, task: NonNull<Header>) {
         bump(&self.remote.counts.submitted);

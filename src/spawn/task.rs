@@ -67,7 +67,7 @@ impl Task {
         }
     }
 
-    /// Leaves a token for the task's [`park`]: the one that it is in, or its next one, returns.
+    /// Leaves a token for the task's [`park()`]: the one that it is in, or its next one, returns.
     ///
     /// Like [`std::thread::Thread::unpark`]: there is one token at most. What happened before this call is
     /// seen after the `park` that takes the token. Never waits. No effect on a task that has ended.
@@ -110,12 +110,12 @@ pub fn park() {
     }
 }
 
-/// As [`park`], but no longer than `dur`. Zero takes the token if it is there, and lets others run if not.
+/// As [`park()`], but no longer than `dur`. Zero takes the token if it is there, and lets others run if not.
 ///
 /// Like [`std::thread::park_timeout`]. [`Duration::MAX`] is no limit.
 ///
 /// # Cancellation
-/// As [`park`].
+/// As [`park()`].
 #[inline(always)]
 pub fn park_timeout(dur: Duration) {
     let deadline = Deadline::after(dur);

@@ -64,6 +64,7 @@ mod tests;
 
 pub(crate) use guard::Guard;
 pub(crate) use pool::Pool;
+pub(crate) use slab::Slabs;
 pub(crate) use stack::Stack;
 
 /// Usable bytes of a task's stack unless its builder says otherwise.

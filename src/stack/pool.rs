@@ -11,7 +11,9 @@ use super::DEFAULT_SIZE;
 use super::error::{Exhausted, What};
 use super::guard::Guard;
 use super::layout::Layout;
-use super::slab::{Slab, Slabs, Slot};
+#[cfg(test)]
+use super::slab::Slot;
+use super::slab::{Slab, Slabs};
 use super::stack::Stack;
 use crate::sys::mem;
 
@@ -115,14 +117,13 @@ impl Pool {
     }
 
     /// The slot that an address lies in, whether in use or not.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the overflow report"))]
+    #[cfg(test)]
     pub(crate) fn find(&self, addr: usize) -> Option<Slot> {
         self.slabs.find(addr)
     }
 
     /// The slabs, for a signal handler, which must not touch the pool itself: it may have
     /// interrupted it. As long as this is held, nothing is unmapped.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the overflow report"))]
     pub(crate) fn slabs(&self) -> Rc<Slabs> {
         Rc::clone(&self.slabs)
     }

@@ -165,7 +165,7 @@ impl fmt::Debug for Slab {
 /// What is known of the slot that an address lies in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
-    /// As set by [`Stack::set_occupant`]; null if nobody is there.
+    /// As set by the carrier; null if nobody is there.
     pub(crate) occupant: *mut (),
     /// The lowest address of the slot; the guard goes from here to `limit`.
     pub(crate) guard: usize,
@@ -179,7 +179,6 @@ pub(crate) struct Slot {
 
 impl Slot {
     /// Whether the address lies in the slot's guard: a fault there is a stack overflow.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the overflow report"))]
     pub(crate) fn is_guard(&self, addr: usize) -> bool {
         (self.guard..self.limit).contains(&addr)
     }

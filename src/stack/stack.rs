@@ -58,7 +58,7 @@ impl Stack {
         self.slab().occupant(self.index).load(Ordering::Acquire)
     }
 
-    /// Where [`set_occupant`](Self::set_occupant) writes: valid for as long as the slot is owned.
+    /// Where it is noted who runs on this stack: valid for as long as the slot is owned.
     pub(crate) fn occupant_cell(&self) -> NonNull<AtomicPtr<()>> {
         NonNull::from(self.slab().occupant(self.index))
     }

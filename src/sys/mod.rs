@@ -3,6 +3,8 @@
 pub(crate) mod clock;
 pub(crate) mod mem;
 pub(crate) mod poll;
+pub(crate) mod signal;
+pub(crate) mod signal_stack;
 pub(crate) mod socket;
 pub(crate) mod timerfd;
 
