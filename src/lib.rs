@@ -46,6 +46,7 @@ pub use crate::task::{JoinError, JoinHandle, sleep, sleep_until, spawn, spawn_lo
 #[doc(hidden)]
 pub mod __private {
     pub use crate::gather::{Tuple, TupleLocal};
+    pub use crate::spawn::local_key;
 
     use crate::JoinHandle;
     use std::io;

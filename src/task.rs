@@ -5,6 +5,6 @@
 
 pub use crate::sleep::{sleep, sleep_until};
 pub use crate::spawn::{
-    Builder, JoinError, JoinHandle, Task, TaskId, check_cancelled, current, is_cancellation, is_cancelled,
-    panicking, park, park_timeout, spawn, spawn_local, yield_now,
+    AccessError, Builder, JoinError, JoinHandle, LocalKey, Task, TaskId, check_cancelled, current,
+    is_cancellation, is_cancelled, panicking, park, park_timeout, spawn, spawn_local, task_local, yield_now,
 };

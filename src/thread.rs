@@ -1,10 +1,10 @@
 //! The items of [`task`](crate::task) under the names of [`std::thread`], for porting by changing `use` lines.
 
-pub use std::thread::{AccessError, available_parallelism};
+pub use std::thread::available_parallelism;
 
 pub use crate::task::{
-    Builder, JoinHandle, Task as Thread, TaskId as ThreadId, current, panicking, park, park_timeout, sleep,
-    sleep_until, spawn, yield_now,
+    AccessError, Builder, JoinHandle, LocalKey, Task as Thread, TaskId as ThreadId, current, panicking, park,
+    park_timeout, sleep, sleep_until, spawn, task_local as thread_local, yield_now,
 };
 
 /// What joining gives. Like [`std::thread::Result`], except for the error.

@@ -8,6 +8,7 @@ use core::ptr::{self, NonNull};
 
 use super::carrier::{Carrier, Order, Signal};
 use super::join::JoinSlot;
+use super::locals::Locals;
 use super::state::{self, State};
 use crate::coroutine::Yielder;
 use crate::util::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
@@ -95,6 +96,8 @@ pub(crate) struct Header {
     pub(crate) reason: Cell<u8>,
     /// How deep it is in regions that hold cancellation back.
     pub(crate) masked: Cell<u16>,
+    /// Its task-local values.
+    pub(crate) locals: Locals,
 
     /// What anyone may tell the task.
     pub(crate) state: State,
@@ -159,6 +162,7 @@ impl Header {
             local: Cell::new(false),
             reason: Cell::new(0),
             masked: Cell::new(0),
+            locals: Locals::new(),
             state: State::held(),
             token: AtomicBool::new(false),
             inbox_link: AtomicPtr::new(ptr::null_mut()),

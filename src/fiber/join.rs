@@ -83,6 +83,12 @@ impl<W> JoinSlot<W> {
         self.0.compare_exchange(ptr::null_mut(), detached, Ordering::Relaxed, Ordering::Acquire).is_ok()
     }
 
+    /// Whether the handle is gone. It stays so.
+    pub(crate) fn is_detached(&self) -> bool {
+        // Relaxed: the handle leaves nothing to read.
+        self.0.load(Ordering::Relaxed).addr() == DETACHED
+    }
+
     /// Whether the task has ended.
     #[inline]
     pub(crate) fn is_done(&self) -> bool {
@@ -115,7 +121,9 @@ mod tests {
         assert!(!slot.withdraw(waiter));
 
         let slot = JoinSlot::<u64>::new();
+        assert!(!slot.is_detached());
         assert!(slot.detach());
+        assert!(slot.is_detached());
         assert_eq!(slot.settle(), Settled::Detached);
     }
 }

@@ -5,7 +5,7 @@
 //!   one allocation: TaskCell<F, T>                           the stack, from the home worker's pool
 //!   ┌───────────────────────────────────────────────┐       ┌──────────────────────────────┐ high
 //!   │ Header                                        │       │ carrier body (`carrier.rs`)  │
-//!   │  home worker only: link, coroutine, run, …    │──────▶│  the task's closure          │
+//!   │  home worker only: link, coroutine, locals, … │──────▶│  the task's closure          │
 //!   │  anyone: state word, inbox link, refs, join   │       │   …                          │
 //!   │  never written again: vtable, id, name, place │       │    park → suspend            │
 //!   ├───────────────────────────────────────────────┤       │                              │
@@ -18,6 +18,7 @@
 mod carrier;
 mod header;
 mod join;
+mod locals;
 pub(crate) mod overflow;
 mod reason;
 mod state;
@@ -25,5 +26,6 @@ mod state;
 pub(crate) use carrier::{Carrier, Signal};
 pub(crate) use header::{Attributes, FiberRef, Header, Run, Signals, TaskYielder, Vtable};
 pub(crate) use join::Settled;
+pub(crate) use locals::{Key, Lookup};
 pub(crate) use reason::Reason;
 pub(crate) use state::{CANCEL, NOTIFY, Post};

@@ -102,7 +102,7 @@ unsafe fn run<F: FnOnce() -> T, T>(task: NonNull<Header>) {
         Err(payload) => Err(Failure::Panic(payload)),
     };
     park::set_unwinding(false);
-    settle(&cell.front, ending);
+    end(&cell.front, ending);
 }
 
 /// `Vtable::discard`.
@@ -112,7 +112,7 @@ unsafe fn discard<F: FnOnce() -> T, T>(task: NonNull<Header>) {
     // SAFETY: the closure is the discarder's.
     let closure = unsafe { (*cell.closure.get()).take() };
     drop_quietly(closure, &cell.front.header, "the closure");
-    settle(&cell.front, Err(Failure::Cancelled));
+    end(&cell.front, Err(Failure::Cancelled));
 }
 
 /// `Vtable::free`.
@@ -121,10 +121,42 @@ unsafe fn free<F: FnOnce() -> T, T>(task: NonNull<Header>) {
     drop(unsafe { Box::from_raw(task.cast::<TaskCell<F, T>>().as_ptr()) });
 }
 
-/// Stores the result, and lets the one know that waits for it; or drops it, if nobody can.
-fn settle<T>(front: &Front<T>, ending: Ending<T>) {
+/// Drops the task-locals, then hands over the result.
+///
+/// Of a detached task the result goes first, as std's does: its destructor still finds the task's values. (One that loses its
+/// handle just now, while its locals are dropped, finds new ones.)
+fn end<T>(front: &Front<T>, ending: Ending<T>) {
+    let header = &front.header;
+    let mut ending = Some(ending);
+    if !header.locals.is_unused() {
+        if header.join.is_detached() {
+            drop_unclaimed(ending.take(), header);
+        }
+        drop_locals(header);
+    }
+    settle(front, ending);
+    if !header.locals.is_unused() {
+        // The result's destructor has used some.
+        drop_locals(header);
+    }
+}
+
+/// Drops the task's locals, from the newest to the oldest, and those that their destructors make meanwhile.
+#[cold]
+fn drop_locals(header: &Header) {
+    // SAFETY: a reference to a task-local lives within a `with` of the task, and all of them have returned: its
+    // closure has ended, and so has each destructor before the next round.
+    while let Some(local) = unsafe { header.locals.take_newest() } {
+        drop_quietly(local, header, "a task-local");
+    }
+    // SAFETY: as above; none is left to take.
+    unsafe { header.locals.clear() };
+}
+
+/// Stores the result, if there still is one, and lets the one know that waits for it; or drops it, if nobody can.
+fn settle<T>(front: &Front<T>, ending: Option<Ending<T>>) {
     // SAFETY: the result is the runner's until the slot is settled.
-    unsafe { *front.result.get() = Some(ending) };
+    unsafe { *front.result.get() = ending };
     match front.header.join.settle() {
         Settled::Left => {}
         // SAFETY: `settle` has claimed it; the join slot holds `Waiter`s.

@@ -4,8 +4,10 @@
 // Every file in tests/ is a crate of its own that takes a part of this.
 #![allow(dead_code, unused_imports)]
 
+mod own;
 mod process;
 
+pub(crate) use own::in_own_process;
 pub(crate) use process::{Finished, Process, example, installed};
 
 use std::fmt::Write as _;
