@@ -78,6 +78,31 @@ fn who_catches_it_meets_it_again_while_a_mate_unwinds() {
     });
 }
 
+/// Guards the end of a runtime whose last running task is the mate: nobody is resumed after it who would notice that no
+/// panic is under way any more, and the cancellation held back is delivered all the same.
+#[test]
+fn what_a_mate_has_held_back_is_delivered_when_nothing_else_runs() {
+    let _watchdog = watchdog(10);
+    let ended = Arc::new(AtomicBool::new(false));
+    on(1, || {
+        let _mate = waiting_in(|| {
+            let _guard = OnDrop(|| layby::sleep(Duration::from_millis(20)));
+            layby::sleep(Duration::MAX);
+        });
+        let end = OnDrop({
+            let ended = ended.clone();
+            move || ended.store(true, SeqCst)
+        });
+        let _task = waiting_in(move || {
+            let _end = end;
+            let _kept = catch_unwind(|| layby::sleep(Duration::MAX));
+            layby::sleep(Duration::MAX);
+        });
+        // Both are cancelled by the end of the root: the mate waits in its destructor when the task catches.
+    });
+    assert!(ended.load(SeqCst));
+}
+
 #[test]
 fn destructors_may_wait_while_the_task_unwinds() {
     let _watchdog = watchdog(30);

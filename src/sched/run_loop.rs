@@ -353,6 +353,10 @@ impl Worker {
             // It may have changed since `next` looked, and who changed it wakes nobody who is awake.
             self.cancel_all();
         }
+        if thread::panicking() != self.others_panic.get() {
+            // No task may be resumed for long, and the last one may have been the one that unwound.
+            self.panics_changed();
+        }
         if let Some(sim) = &self.sim {
             return self.idle_by_seed(sim, phase);
         }
