@@ -11,11 +11,11 @@
 
 use core::mem::ManuallyDrop;
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::{Header, TaskYielder};
 use crate::coroutine::Coroutine;
 use crate::stack::Stack;
-use crate::util::atomic::{AtomicPtr, Ordering};
 
 /// Why a carrier came back to its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

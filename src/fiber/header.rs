@@ -1,6 +1,6 @@
 //! The header: what the runtime knows of one task.
 
-use core::cell::{Cell, UnsafeCell};
+use core::cell::UnsafeCell;
 use core::fmt;
 use core::ops::Deref;
 use core::panic::Location;
@@ -12,6 +12,7 @@ use super::locals::Locals;
 use super::state::{self, State};
 use crate::coroutine::Yielder;
 use crate::util::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
+use crate::util::cell::Cell;
 use crate::util::fifo::Linked;
 
 /// How a task's code suspends it.
@@ -178,15 +179,71 @@ impl Header {
         }
     }
 
+    /// Rule 6 of `park`: the home worker has taken the task out of its inbox. True: it is ready, append it to the
+    /// run queue.
+    ///
+    /// # Safety
+    /// On the worker whose inbox it was in; by `State`, the task is alive until then.
+    #[inline(always)]
+    pub(crate) unsafe fn receive(this: NonNull<Header>) -> bool {
+        // SAFETY: alive, by this function's contract.
+        let header = unsafe { this.as_ref() };
+        let bits = header.state.drain();
+        // One that has ended was kept alive by the bits only, and may be in the inbox of a stranger.
+        let ready = header.run.get() != Run::Done && header.signal(bits as u8);
+        // SAFETY: `bits` come from this drain. If the task is ready, the scheduler has a reference of its own.
+        unsafe { Header::drop_references(this, bits) };
+        ready
+    }
+
+    /// On the home worker: something has come for the task. True: it is ready, append it to the run queue.
+    /// Otherwise the signal waits here.
+    #[inline]
+    pub(crate) fn signal(&self, signals: u8) -> bool {
+        self.signals.set(self.signals.get() | signals);
+        let ready = self.run.get() == Run::Parked && self.accepts.get() & signals != 0;
+        if ready {
+            self.run.set(Run::Queued);
+        }
+        ready
+    }
+
+    /// The task starts, and `home` (as the scheduler knows it) is the worker that it stays on.
+    ///
+    /// # Safety
+    /// `this` is alive, unstarted and in no queue; the caller is that worker.
+    #[inline]
+    pub(crate) unsafe fn start(this: NonNull<Header>, home: *mut ()) {
+        // SAFETY: alive, by this function's contract.
+        let header = unsafe { this.as_ref() };
+        // Relaxed: `State::start` publishes it, to whoever learns there that the task has started.
+        header.home.store(home, Ordering::Relaxed);
+        let bits = header.state.start();
+        header.signals.set(bits as u8);
+        // SAFETY: the bits come from this start; the scheduler's own reference keeps the task alive.
+        unsafe { Header::drop_references(this, bits) };
+    }
+
     /// The home worker drops the references that came with `bits` (see `State`).
     ///
     /// # Safety
     /// `bits` were returned by this header's `drain` or `start`, once; `this` is alive.
-    pub(crate) unsafe fn drop_references(this: NonNull<Header>, bits: u32) {
+    unsafe fn drop_references(this: NonNull<Header>, bits: u32) {
         for _ in 0..state::references(bits) {
             // SAFETY: each bit came with one reference.
             drop(unsafe { FiberRef::from_raw(this) });
         }
+    }
+}
+
+#[cfg(all(test, loom))]
+impl Header {
+    /// Fails if somebody may still be using what anyone may use: nothing orders his use before this.
+    pub(super) fn check_last_use(&mut self) {
+        self.state.check_last_use();
+        self.inbox_link.with_mut(|_| {});
+        self.home.with_mut(|_| {});
+        assert_eq!(self.refs.with_mut(|refs| *refs), 0, "the references do not add up");
     }
 }
 

@@ -19,12 +19,16 @@ mod carrier;
 mod header;
 mod join;
 mod locals;
+#[cfg(all(test, loom))]
+pub(crate) mod loom;
 pub(crate) mod overflow;
 mod reason;
 mod state;
 
 pub(crate) use carrier::{Carrier, Signal};
 pub(crate) use header::{Attributes, FiberRef, Header, Run, Signals, TaskYielder, Vtable};
+#[cfg(all(test, loom))]
+pub(crate) use join::JoinSlot;
 pub(crate) use join::Settled;
 pub(crate) use locals::{Key, Lookup};
 pub(crate) use reason::Reason;

@@ -130,12 +130,19 @@ impl State {
     }
 }
 
+#[cfg(all(test, loom))]
+impl State {
+    pub(super) fn check_last_use(&mut self) {
+        self.0.with_mut(|_| {});
+    }
+}
+
 /// How many references came with the bits that `drain` or `start` returned.
 pub(crate) fn references(bits: u32) -> u32 {
     (bits & !WAKE).count_ones()
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

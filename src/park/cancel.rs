@@ -20,7 +20,7 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use crate::fiber::{CANCEL, FiberRef, Header, Signals};
-use crate::sched::{self, Worker};
+use crate::sched::{self, Unwinding};
 use crate::util::atomic::Ordering;
 use crate::util::report;
 
@@ -63,9 +63,9 @@ pub(crate) fn throw_cancelled() -> ! {
 
 /// Brings the task's mark up to date, by the rules above.
 #[inline(always)]
-pub(super) fn look(worker: &Worker, task: &Header) {
+pub(super) fn look(unwinding: &Unwinding, task: &Header) {
     let panicking = thread::panicking();
-    if !panicking || !worker.others_panic.get() {
+    if !panicking || !unwinding.others_panic.get() {
         task.unwinding.set(panicking);
     }
 }
@@ -100,7 +100,7 @@ pub(crate) fn panicking() -> bool {
     match sched::current() {
         None => thread::panicking(),
         Some((worker, task)) => {
-            look(worker, task);
+            look(&worker.unwinding, task);
             task.unwinding.get()
         }
     }

@@ -52,8 +52,12 @@
 //!   take its lock, from a thread that the waiter may be racing to end.
 
 mod cancel;
+#[cfg(test)]
+mod claim;
 mod deadline;
 mod fd;
+#[cfg(all(test, loom))]
+pub(crate) mod loom;
 mod thread;
 mod token;
 
@@ -70,7 +74,7 @@ pub(crate) use self::token::{park_for_token, unpark};
 pub(crate) use crate::fiber::Reason;
 
 use crate::fiber::{Header, Run, Signal, Signals};
-use crate::sched::{self, Worker};
+use crate::sched::{self, Unwinding, Worker};
 use crate::timer;
 use crate::util::atomic::Ordering;
 
@@ -180,10 +184,11 @@ pub(crate) fn park(reason: Reason, deadline: Deadline, waiter: &Waiter, wait: &i
         (Waiter::Thread(parker), _) => return thread::park(parker, deadline, wait),
     };
     if deadline.is_never() {
-        if prepare(worker, task, reason, Signals::WAKE) {
+        let unwinding = &worker.unwinding;
+        if prepare(unwinding, task, reason, Signals::WAKE) {
             suspend(task);
         }
-        finish(worker, task, wait)
+        finish(unwinding, task, wait, suspend)
     } else {
         let timer = timer::Entry::new(worker.running().cast());
         if prepare_timed(worker, task, reason, Signals::WAKE, &timer, deadline) {
@@ -206,15 +211,15 @@ fn suspend(task: &Header) {
 /// Called and returned before the switch, and not inlined, so that no frame of ours is alive across it but the
 /// caller's (see `DESIGN`: the processor predicts a switch only then).
 #[inline(never)]
-fn prepare(worker: &Worker, task: &Header, reason: Reason, signals: u8) -> bool {
-    cancel::look(worker, task);
+fn prepare(unwinding: &Unwinding, task: &Header, reason: Reason, signals: u8) -> bool {
+    cancel::look(unwinding, task);
     cancel::refuse_in_hook(task);
     let cancellable = cancel::is_cancellable(task);
     let accepts = if cancellable { signals | Signals::CANCEL } else { signals };
     if task.signals.get() & accepts != 0 || cancellable && task.state.is_cancelled() {
         return false;
     }
-    begin_park(worker, task, reason, accepts);
+    begin_park(unwinding, task, reason, accepts);
     true
 }
 
@@ -227,7 +232,7 @@ fn prepare_timed(
     timer: &timer::Entry,
     deadline: Deadline,
 ) -> bool {
-    if !prepare(worker, task, reason, signals | Signals::TIMEOUT) {
+    if !prepare(&worker.unwinding, task, reason, signals | Signals::TIMEOUT) {
         return false;
     }
     // SAFETY: the entry is on the caller's frame, which is there until `finish_timed` has removed it.
@@ -235,29 +240,29 @@ fn prepare_timed(
     true
 }
 
-fn begin_park(worker: &Worker, task: &Header, reason: Reason, accepts: u8) {
+fn begin_park(unwinding: &Unwinding, task: &Header, reason: Reason, accepts: u8) {
     task.reason.set(reason as u8);
     task.accepts.set(accepts);
     task.run.set(Run::Parked);
     if task.unwinding.get() {
-        worker.parked_unwinding.set(worker.parked_unwinding.get() + 1);
+        unwinding.parked.set(unwinding.parked.get() + 1);
     }
 }
 
-fn end_park(worker: &Worker, task: &Header) {
+fn end_park(unwinding: &Unwinding, task: &Header) {
     debug_assert_eq!(task.run.get(), Run::Running, "a parked task runs again only by the scheduler");
     task.accepts.set(0);
     if task.unwinding.get() {
-        worker.parked_unwinding.set(worker.parked_unwinding.get() - 1);
+        unwinding.parked.set(unwinding.parked.get() - 1);
     }
 }
 
 /// Takes what has come, or withdraws.
 #[inline(never)]
-fn finish(worker: &Worker, task: &Header, wait: &impl Wait) -> Outcome {
+fn finish(unwinding: &Unwinding, task: &Header, wait: &impl Wait, suspend: impl Fn(&Header)) -> Outcome {
     loop {
         if task.accepts.get() != 0 {
-            end_park(worker, task);
+            end_park(unwinding, task);
         }
         let signals = task.signals.get();
         if signals & Signals::WAKE != 0 {
@@ -275,7 +280,7 @@ fn finish(worker: &Worker, task: &Header, wait: &impl Wait) -> Outcome {
         // timer is still in the wheel.)
         let signals = if cancelled || timed_out { Signals::WAKE } else { Signals::WAKE | Signals::TIMEOUT };
         if task.signals.get() & signals == 0 {
-            begin_park(worker, task, Reason::from_number(task.reason.get()), signals);
+            begin_park(unwinding, task, Reason::from_number(task.reason.get()), signals);
             suspend(task);
         }
     }
@@ -283,7 +288,7 @@ fn finish(worker: &Worker, task: &Header, wait: &impl Wait) -> Outcome {
 
 #[inline(never)]
 fn finish_timed(worker: &Worker, task: &Header, wait: &impl Wait, timer: &timer::Entry) -> Outcome {
-    let outcome = finish(worker, task, wait);
+    let outcome = finish(&worker.unwinding, task, wait, suspend);
     // SAFETY: it is this worker's wheel that the entry is in, if it is in one.
     unsafe { worker.timers.borrow_mut().remove(NonNull::from(timer)) };
     outcome
@@ -298,17 +303,17 @@ pub(crate) fn yield_now() {
         std::thread::yield_now();
         return;
     };
-    cancel::look(worker, task);
+    cancel::look(&worker.unwinding, task);
     cancel::refuse_in_hook(task);
     if task.unwinding.get() {
-        worker.parked_unwinding.set(worker.parked_unwinding.get() + 1);
+        worker.unwinding.parked.set(worker.unwinding.parked.get() + 1);
     }
     task.reason.set(Reason::Yield as u8);
     // SAFETY: it is the running task, and the next line suspends it.
     unsafe { worker.requeue(task) };
     suspend(task);
     if task.unwinding.get() {
-        worker.parked_unwinding.set(worker.parked_unwinding.get() - 1);
+        worker.unwinding.parked.set(worker.unwinding.parked.get() - 1);
     } else if task.state.is_cancelled() {
         check_cancelled();
     }
@@ -328,7 +333,7 @@ pub(crate) fn checkpoint() {
 #[inline(never)]
 pub(crate) fn check_cancelled() {
     if let Some((worker, task)) = sched::current() {
-        cancel::look(worker, task);
+        cancel::look(&worker.unwinding, task);
         if task.state.is_cancelled() && cancel::is_cancellable(task) {
             throw_cancelled();
         }

@@ -5,29 +5,30 @@
 
 use core::cell::OnceCell;
 use core::num::NonZeroU64;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::{Deadline, Outcome, Wait};
 use crate::util::atomic::{AtomicBool, Ordering};
+use crate::util::lock::{Condvar, Lock};
 
 /// What one thread sleeps on.
 #[derive(Debug, Default)]
 pub(crate) struct Parker {
     /// The wait was claimed, and here is the wake.
-    woken: Mutex<bool>,
+    woken: Lock<bool>,
     changed: Condvar,
 }
 
 impl Parker {
     /// Lets the thread go. The caller holds its own count of the parker: the thread may end at once.
     pub(crate) fn wake(&self) {
-        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.woken.lock() = true;
         self.changed.notify_one();
     }
 
     /// Waits for `wake`. True: it came, and is taken.
     fn wait(&self, deadline: Deadline) -> bool {
-        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut woken = self.woken.lock();
         while !*woken {
             if deadline.is_never() {
                 woken = self.changed.wait(woken).unwrap_or_else(PoisonError::into_inner);
@@ -61,6 +62,10 @@ thread_local! {
 
 /// The calling thread's parker. In a thread whose locals are gone already: a new one.
 pub(super) fn parker() -> Arc<Parker> {
+    if cfg!(loom) {
+        // The threads of a model are one to std.
+        return Arc::default();
+    }
     PARKER.try_with(|cell| cell.get_or_init(Arc::default).clone()).unwrap_or_default()
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn park_for_token(worker: &Worker, task: &Header, deadline: Deadline)
 
 /// True: the token was there.
 #[inline]
-fn take_token(task: &Header) -> bool {
+pub(super) fn take_token(task: &Header) -> bool {
     // In this order: a NOTIFY that comes after this is seen by `prepare`, one before has its token set.
     task.signals.set(task.signals.get() & !Signals::NOTIFY);
     // Acquire pairs with the Release in `unpark`: what came before it is seen.
@@ -38,9 +38,9 @@ fn take_token(task: &Header) -> bool {
 #[inline(never)]
 fn prepare_token(worker: &Worker, task: &Header, timer: &timer::Entry, deadline: Deadline) -> bool {
     if deadline.is_never() {
-        return prepare(worker, task, Reason::Park, Signals::NOTIFY);
+        return prepare(&worker.unwinding, task, Reason::Park, Signals::NOTIFY);
     }
-    if !prepare(worker, task, Reason::Park, Signals::NOTIFY | Signals::TIMEOUT) {
+    if !prepare(&worker.unwinding, task, Reason::Park, Signals::NOTIFY | Signals::TIMEOUT) {
         return false;
     }
     // SAFETY: the entry is on the caller's frame, which is there until `finish_token` has removed it.
@@ -52,7 +52,7 @@ fn prepare_token(worker: &Worker, task: &Header, timer: &timer::Entry, deadline:
 #[inline(never)]
 fn finish_token(worker: &Worker, task: &Header, timer: &timer::Entry) -> bool {
     if task.accepts.get() != 0 {
-        end_park(worker, task);
+        end_park(&worker.unwinding, task);
     }
     // SAFETY: it is this worker's wheel that the entry is in, if it is in one.
     unsafe { worker.timers.borrow_mut().remove(NonNull::from(timer)) };

@@ -74,6 +74,17 @@ impl Watch {
     }
 }
 
+#[cfg(all(test, loom))]
+impl Shared {
+    /// Worker `index` is the watcher, has looked last at time 0, and stops if it finds nothing at the next look.
+    pub(super) fn at_last_look(&self, index: usize) -> Watch {
+        assert!(self.become_watcher(index));
+        let watch = Watch::new(self.workers());
+        watch.interval.set(LAST_LOOK_NS);
+        watch
+    }
+}
+
 impl fmt::Debug for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Placement").field("sleepers", &self.sleepers).finish_non_exhaustive()
@@ -189,26 +200,27 @@ impl Worker {
         let (least, remote) = self.shared.least_loaded(self.index);
         (mine > least + least / 20 + MARGIN).then_some(remote)
     }
+}
 
+/// The part of worker `index`, whose `watch` is its own.
+impl Shared {
     /// Before sleeping: rules 2 and 3. Returns until when to sleep at the latest (`u64::MAX`: no limit), or
     /// None if there is now something to do.
-    pub(super) fn watch(&self, now: u64) -> Option<u64> {
-        let shared = &*self.shared;
-        if shared.workers() == 1 {
+    pub(super) fn watch(&self, index: usize, watch: &Watch, now: u64) -> Option<u64> {
+        if self.workers() == 1 {
             return Some(u64::MAX);
         }
-        let watch = &self.watch;
         watch.busy.set(false);
-        if !shared.watches(self.index) {
+        if !self.watches(index) {
             watch.interval.set(0);
-            if !shared.others_have_fresh(self.index, false) || !shared.become_watcher(self.index) {
+            if !self.others_have_fresh(index, false) || !self.become_watcher(index) {
                 return Some(u64::MAX);
             }
         }
         let interval = watch.interval.get();
         if interval == 0 {
             // Just become the watcher: remember how things stand.
-            self.note(now);
+            self.note(watch, now);
             watch.interval.set(FIRST_LOOK_NS);
             return Some(now + FIRST_LOOK_NS);
         }
@@ -216,22 +228,22 @@ impl Worker {
             // Woken by something else, with nothing to do.
             return Some(watch.looked_at.get() + interval);
         }
-        if self.steal(now, PATIENCE_NS) {
+        if self.steal(index, watch, now, PATIENCE_NS) {
             watch.interval.set(0);
-            shared.cease_watching(self.index);
+            self.cease_watching(index);
             // There may be work for a third.
-            shared.mind_fresh();
+            self.mind_fresh();
             return None;
         }
-        self.note(now);
-        if shared.others_have_fresh(self.index, false) || interval < LAST_LOOK_NS {
+        self.note(watch, now);
+        if self.others_have_fresh(index, false) || interval < LAST_LOOK_NS {
             let interval = (interval * 2).min(LAST_LOOK_NS);
             watch.interval.set(interval);
             return Some(now + interval);
         }
         watch.interval.set(0);
-        shared.cease_watching(self.index);
-        if shared.others_have_fresh(self.index, true) && shared.become_watcher(self.index) {
+        self.cease_watching(index);
+        if self.others_have_fresh(index, true) && self.become_watcher(index) {
             watch.interval.set(FIRST_LOOK_NS);
             return Some(now + FIRST_LOOK_NS);
         }
@@ -240,71 +252,70 @@ impl Worker {
 
     /// With work to do: a worker that works is no watcher.
     #[inline]
-    pub(super) fn stop_watching(&self) {
-        if self.shared.workers() > 1 && self.shared.watches(self.index) {
-            self.watch.interval.set(0);
-            self.shared.cease_watching(self.index);
-            if self.shared.others_have_fresh(self.index, true) {
-                self.shared.mind_fresh();
+    pub(super) fn stop_watching(&self, index: usize, watch: &Watch) {
+        if self.workers() > 1 && self.watches(index) {
+            watch.interval.set(0);
+            self.cease_watching(index);
+            if self.others_have_fresh(index, true) {
+                self.mind_fresh();
             }
         }
     }
 
     pub(super) fn count_sleeper(&self) {
         // Relaxed: ordered by the locks of the queues, see the module's documentation.
-        self.shared.placement.sleepers.fetch_add(1, Ordering::Relaxed);
+        self.placement.sleepers.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn uncount_sleeper(&self) {
         // Relaxed: as above.
-        self.shared.placement.sleepers.fetch_sub(1, Ordering::Relaxed);
+        self.placement.sleepers.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Before the last look of a worker that goes to sleep: are there closures that nobody watches?
-    pub(super) fn unwatched_fresh(&self) -> bool {
-        let shared = &*self.shared;
-        shared.workers() > 1
+    pub(super) fn unwatched_fresh(&self, index: usize) -> bool {
+        self.workers() > 1
             // Relaxed: ordered by the locks that the exact look takes.
-            && shared.placement.watcher.load(Ordering::Relaxed) == NONE
-            && shared.others_have_fresh(self.index, true)
+            && self.placement.watcher.load(Ordering::Relaxed) == NONE
+            && self.others_have_fresh(index, true)
     }
 
-    fn note(&self, now: u64) {
-        self.watch.looked_at.set(now);
-        for (remote, taken) in self.shared.remotes.iter().zip(&self.watch.taken) {
+    fn note(&self, watch: &Watch, now: u64) {
+        watch.looked_at.set(now);
+        for (remote, taken) in self.remotes.iter().zip(&watch.taken) {
             taken.set(remote.fresh.taken_hint());
         }
     }
 
     /// Rule 5.
     #[inline]
-    pub(super) fn look_around(&self, now: u64) {
-        if self.shared.workers() > 1 && now >= self.watch.looked_at.get() + BUSY_LOOK_NS {
-            self.look_around_now(now);
+    pub(super) fn look_around(&self, index: usize, watch: &Watch, now: u64) {
+        if self.workers() > 1 && now >= watch.looked_at.get() + BUSY_LOOK_NS {
+            self.look_around_now(index, watch, now);
         }
     }
 
     #[cold]
-    fn look_around_now(&self, now: u64) {
+    fn look_around_now(&self, index: usize, watch: &Watch, now: u64) {
         // What was noted before this worker slept says nothing.
-        if self.watch.busy.replace(true) {
-            self.steal(now, u64::MAX);
+        if watch.busy.replace(true) {
+            self.steal(index, watch, now, u64::MAX);
         }
-        self.note(now);
+        self.note(watch, now);
     }
 
     /// Rule 2 (and 5): steals from the first queue that would take its owner longer than `patience`.
-    fn steal(&self, now: u64, patience: u64) -> bool {
-        let elapsed = now.saturating_sub(self.watch.looked_at.get()).max(1);
-        for (index, remote) in self.shared.remotes.iter().enumerate() {
+    fn steal(&self, index: usize, watch: &Watch, now: u64, patience: u64) -> bool {
+        let elapsed = now.saturating_sub(watch.looked_at.get()).max(1);
+        for (victim, remote) in self.remotes.iter().enumerate() {
             let waiting = remote.fresh.len_hint() as u64;
-            if index == self.index || waiting == 0 {
+            if victim == index || waiting == 0 {
                 continue;
             }
-            let taken = remote.fresh.taken_hint().saturating_sub(self.watch.taken[index].get());
+            let taken = remote.fresh.taken_hint().saturating_sub(watch.taken[victim].get());
             // waiting / (taken / elapsed) > PATIENCE, without the division.
             let slow = u128::from(waiting) * u128::from(elapsed) > u128::from(taken) * u128::from(patience);
-            if slow && remote.fresh.steal_half(&self.remote.fresh) > 0 {
+            if slow && remote.fresh.steal_half(&self.remotes[index].fresh) > 0 {
                 return true;
             }
         }

@@ -22,6 +22,7 @@
 
 use core::fmt;
 use core::ptr::{self, NonNull};
+use std::sync::{Mutex, PoisonError};
 
 use super::fresh::Fresh;
 use crate::fiber::Header;
@@ -33,6 +34,18 @@ const AWAKE: u8 = 0;
 const SLEEPING: u8 = 1;
 const NOTIFIED: u8 = 2;
 
+/// What ends a worker's sleep in the kernel: the eventfd in its epoll.
+pub(super) trait Wake: Send {
+    /// Ends the present sleep, or the next.
+    fn wake(&self);
+}
+
+impl Wake for Waker {
+    fn wake(&self) {
+        Waker::wake(self).expect("an eventfd that is open takes a wake-up");
+    }
+}
+
 /// The shared part of one worker.
 #[repr(align(128))]
 pub(crate) struct Remote {
@@ -40,7 +53,7 @@ pub(crate) struct Remote {
     inbox: AtomicPtr<Header>,
     sleep: AtomicU8,
     /// Replaced when another worker takes this remote over.
-    waker: Lock<Option<Waker>>,
+    waker: Lock<Option<Box<dyn Wake>>>,
     pub(super) fresh: Fresh,
     pub(super) counts: Counts,
 }
@@ -73,21 +86,23 @@ impl fmt::Debug for Remote {
     }
 }
 
-static POOL: Lock<Vec<&'static Remote>> = Lock::new(Vec::new());
+static POOL: Mutex<Vec<&'static Remote>> = Mutex::new(Vec::new());
 
 impl Remote {
     /// One from the pool, or a new one.
     pub(super) fn lease() -> &'static Remote {
-        if let Some(remote) = POOL.lock().pop() {
-            return remote;
-        }
-        Box::leak(Box::new(Remote {
+        let pooled = POOL.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        pooled.unwrap_or_else(|| Box::leak(Box::new(Remote::new())))
+    }
+
+    fn new() -> Remote {
+        Remote {
             inbox: AtomicPtr::new(ptr::null_mut()),
             sleep: AtomicU8::new(AWAKE),
             waker: Lock::new(None),
             fresh: Fresh::default(),
             counts: Counts::default(),
-        }))
+        }
     }
 
     /// Back to the pool, when no live task has this for its home.
@@ -98,10 +113,13 @@ impl Remote {
         self.counts.finished.store(0, Ordering::Relaxed);
         self.counts.started.store(0, Ordering::Relaxed);
         self.counts.complained.store(0, Ordering::Relaxed);
-        POOL.lock().push(self);
+        // What loom has made lives no longer than one run of a model.
+        if !cfg!(loom) {
+            POOL.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+        }
     }
 
-    pub(super) fn set_waker(&self, waker: Waker) {
+    pub(super) fn set_waker(&self, waker: Box<dyn Wake>) {
         *self.waker.lock() = Some(waker);
     }
 
@@ -179,7 +197,7 @@ impl Remote {
         let won =
             self.sleep.compare_exchange(SLEEPING, NOTIFIED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if won && let Some(waker) = &*self.waker.lock() {
-            waker.wake().expect("an eventfd that is open takes a wake-up");
+            waker.wake();
         }
         won
     }

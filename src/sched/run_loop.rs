@@ -83,7 +83,7 @@ impl Worker {
                 return None;
             }
             // Whatever has come, it comes first: somebody else watches.
-            self.stop_watching();
+            self.shared.stop_watching(self.index, &self.watch);
             self.round.set(round);
         }
     }
@@ -109,15 +109,11 @@ impl Worker {
     #[inline(always)]
     pub(super) fn drain_inbox(&self) {
         let take = |task: NonNull<Header>| {
-            // SAFETY: what is in the inbox is alive.
-            let header = unsafe { task.as_ref() };
-            let bits = header.state.drain();
-            if header.run.get() != Run::Done {
-                // SAFETY: alive, and not done, so this worker is its home: only its home's inbox takes it.
-                unsafe { self.signal(task, bits as u8) };
+            // SAFETY: just taken out of this worker's inbox.
+            if unsafe { Header::receive(task) } {
+                // SAFETY: it was parked, so in no queue, and a started one lives until it has ended.
+                unsafe { self.queue.push(task) };
             }
-            // SAFETY: `bits` come from this drain. If the task was only kept alive by them it has ended.
-            unsafe { Header::drop_references(task, bits) };
         };
         // SAFETY: this is the worker.
         unsafe { self.remote.drain(take) };
@@ -144,7 +140,7 @@ impl Worker {
                 }
             }
         };
-        if thread::panicking() != self.others_panic.get() {
+        if thread::panicking() != self.unwinding.others_panic.get() {
             self.panics_changed();
         }
         header.run.set(Run::Running);
@@ -163,8 +159,8 @@ impl Worker {
     #[cold]
     fn panics_changed(&self) {
         let panicking = thread::panicking();
-        self.others_panic.set(panicking);
-        if !panicking && self.parked_unwinding.replace(0) > 0 {
+        self.unwinding.others_panic.set(panicking);
+        if !panicking && self.unwinding.parked.replace(0) > 0 {
             self.unwinds_over();
         }
     }
@@ -206,13 +202,8 @@ impl Worker {
             return None;
         };
         let home: *const super::remote::Remote = self.remote;
-        // Release pairs with the Acquire in `Header` users that push: who sees the task started sees
-        // its home. (They learn that it has started from the state word, which `start` changes next.)
-        header.home.store(home.cast_mut().cast(), Ordering::Release);
-        let bits = header.state.start();
-        header.signals.set(bits as u8);
-        // SAFETY: the bits come from this start; the scheduler's own reference keeps the task alive.
-        unsafe { Header::drop_references(task, bits) };
+        // SAFETY: by this function's contract.
+        unsafe { Header::start(task, home.cast_mut().cast()) };
         if self.shared.phase() != Phase::Running && self.is_cancelled_by_shutdown(task) {
             header.state.set_cancelled();
         }
@@ -300,7 +291,7 @@ impl Worker {
         self.last_tick.set(now);
         self.fire(now);
         self.trim(now, TRIM_BUSY);
-        self.look_around(now);
+        self.shared.look_around(self.index, &self.watch, now);
         self.complain(now);
         if self.reactor.has_waiters() {
             self.ask_kernel(Some(Duration::ZERO));
@@ -353,7 +344,7 @@ impl Worker {
             // It may have changed since `next` looked, and who changed it wakes nobody who is awake.
             self.cancel_all();
         }
-        if thread::panicking() != self.others_panic.get() {
+        if thread::panicking() != self.unwinding.others_panic.get() {
             // No task may be resumed for long, and the last one may have been the one that unwound.
             self.panics_changed();
         }
@@ -365,7 +356,7 @@ impl Worker {
         if self.queue.is_empty() {
             let complain = self.complain(now);
             let trim = self.trim(now, TRIM_IDLE);
-            if let Some(look) = self.watch(now) {
+            if let Some(look) = self.shared.watch(self.index, &self.watch, now) {
                 // Nothing but time, or a task's end, gives the starved a stack.
                 let retry = if self.starved.is_empty() { u64::MAX } else { now + STARVED_NS };
                 let due = [self.next_timer(), look, complain, trim, retry].into_iter().min();
@@ -381,24 +372,14 @@ impl Worker {
 
     /// Sleeps until `due` (`u64::MAX`: without limit), an event, or a push.
     pub(super) fn sleep(&self, due: u64, now: u64, phase: Phase) {
-        let several = self.shared.workers() > 1;
-        if several {
-            self.count_sleeper();
-        }
-        let quiet = self.remote.begin_sleep()
-            && self.shared.phase() == phase
-            && !(phase == Phase::Cancelling && self.shared.is_quiescent())
-            && !self.unwatched_fresh();
-        if quiet && due > now {
-            self.arm(due, now);
-            self.ask_kernel(None);
-        } else {
-            self.ask_kernel(Some(Duration::ZERO));
-        }
-        self.remote.end_sleep();
-        if several {
-            self.uncount_sleeper();
-        }
+        self.shared.sleep(self.index, phase, |quiet| {
+            if quiet && due > now {
+                self.arm(due, now);
+                self.ask_kernel(None);
+            } else {
+                self.ask_kernel(Some(Duration::ZERO));
+            }
+        });
     }
 
     /// Sets the timerfd, if what it is set to is too late or past. One that is set too early costs a

@@ -12,8 +12,9 @@
 //! `finished` after its end. All `finished` are read first, then all `submitted`; if the sums are equal,
 //! then at the moment between the two readings no task was alive: `finished` had not passed what was
 //! read, `submitted` had not reached more. And only a live task, or a caller from outside, can submit: a
-//! caller from outside counts first and looks at the phase then, each SeqCst, so either it sees the phase
-//! and takes its task back, or the count is seen here.
+//! caller from outside counts first, fences, and looks at the phase then; a worker sees the phase, fences, and reads
+//! the counts. Of the two fences one is first: either the caller sees the phase and takes its task back, or
+//! the worker sees the count.
 //!
 //! Two workers that end their last tasks at the same time each count, fence, then read: at least one of
 //! them sees the other's count, and says EXITING.
@@ -88,7 +89,7 @@ impl Shared {
 
     #[inline]
     pub(super) fn phase(&self) -> Phase {
-        // Acquire pairs with the stores in `set_phase`: a worker that exits sees what came before.
+        // Acquire pairs with the Release of who moves it on: a worker that exits sees what came before.
         match self.phase.load(Ordering::Acquire) {
             0 => Phase::Running,
             1 => Phase::Cancelling,
@@ -102,9 +103,11 @@ impl Shared {
     /// The scheduler takes over one reference to `task`, which was never submitted before and may start on another
     /// thread.
     pub(crate) unsafe fn submit(self: &Arc<Shared>, task: NonNull<Header>) {
-        // SeqCst, with the SeqCst in `set_phase` and `is_quiescent`: see the module's documentation.
-        self.submitted.fetch_add(1, Ordering::SeqCst);
-        if self.phase.load(Ordering::SeqCst) == Phase::Running as u8 {
+        // Relaxed, both: the fence orders the count before the look, with that in `is_quiescent`. See the module's
+        // documentation.
+        self.submitted.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if self.phase.load(Ordering::Relaxed) == Phase::Running as u8 {
             // SAFETY: by this function's contract.
             unsafe { self.place(task) };
             return;
@@ -114,18 +117,18 @@ impl Shared {
         // SAFETY: this is the caller's thread, where its code may run; the task was never in a queue.
         unsafe { (task.vtable.discard)(task.as_ptr()) };
         task.state.finish();
-        // SeqCst: as above.
-        self.taken_back.fetch_add(1, Ordering::SeqCst);
+        // Release pairs with the Acquire in `is_quiescent`: who sees this sees the submission counted.
+        self.taken_back.fetch_add(1, Ordering::Release);
         self.wake_all();
     }
 
     /// Cancels everything and lets the workers end when no task is left. Idempotent.
     pub(crate) fn begin_shutdown(&self) {
-        // SeqCst: see the module's documentation.
+        // Release pairs with the Acquire in `phase`: the worker's fence comes after this.
         let _ = self.phase.compare_exchange(
             Phase::Running as u8,
             Phase::Cancelling as u8,
-            Ordering::SeqCst,
+            Ordering::Release,
             Ordering::Relaxed,
         );
         self.wake_all();
@@ -137,20 +140,20 @@ impl Shared {
         if !self.is_quiescent() {
             return false;
         }
-        // SeqCst: see the module's documentation.
-        self.phase.store(Phase::Exiting as u8, Ordering::SeqCst);
+        // Release pairs with the Acquire in `phase`.
+        self.phase.store(Phase::Exiting as u8, Ordering::Release);
         self.wake_all();
         true
     }
 
     pub(super) fn is_quiescent(&self) -> bool {
-        // Acquire pairs with the Release in `bump`; SeqCst on what outsiders count.
-        let mut finished = self.taken_back.load(Ordering::SeqCst);
+        // Acquire pairs with the Release in `bump` and in `submit`.
+        let mut finished = self.taken_back.load(Ordering::Acquire);
         for remote in &self.remotes {
             finished += remote.counts.finished.load(Ordering::Acquire);
         }
         fence(Ordering::SeqCst);
-        let mut submitted = self.submitted.load(Ordering::SeqCst);
+        let mut submitted = self.submitted.load(Ordering::Acquire);
         for remote in &self.remotes {
             submitted += remote.counts.submitted.load(Ordering::Acquire);
         }
@@ -174,6 +177,25 @@ impl Shared {
         let started = |remote: &&&Remote| remote.counts.started.load(Ordering::Relaxed);
         let busiest = self.remotes.iter().max_by_key(started).filter(|remote| started(remote) > 0);
         busiest.unwrap_or(&self.remotes[(index + 1) % self.remotes.len()])
+    }
+
+    /// S1 to S5 of `remote`, for worker `index`, which saw `phase` before it found nothing to do. `kernel` is
+    /// called once: with true it may wait for events, with false it only looks for them.
+    pub(super) fn sleep(&self, index: usize, phase: Phase, kernel: impl FnOnce(bool)) {
+        let several = self.workers() > 1;
+        if several {
+            self.count_sleeper();
+        }
+        let remote = self.remotes[index];
+        let quiet = remote.begin_sleep()
+            && self.phase() == phase
+            && !(phase == Phase::Cancelling && self.is_quiescent())
+            && !self.unwatched_fresh(index);
+        kernel(quiet);
+        remote.end_sleep();
+        if several {
+            self.uncount_sleeper();
+        }
     }
 
     fn wake_all(&self) {

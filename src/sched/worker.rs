@@ -53,10 +53,7 @@ pub(crate) struct Worker {
     pub(super) timerfd: TimerFd,
     /// What the timerfd is set to; `u64::MAX`: nothing.
     pub(super) armed: Cell<u64>,
-    /// A panic was under way on the thread when the running task was resumed (see `park::cancel`).
-    pub(crate) others_panic: Cell<bool>,
-    /// How many tasks of this worker are suspended with the mark that they unwind.
-    pub(crate) parked_unwinding: Cell<usize>,
+    pub(crate) unwinding: Unwinding,
     /// I/O operations that the running task may still do before it yields.
     pub(crate) io_budget: Cell<u32>,
     /// The virtual clock and the choices of a seeded run.
@@ -73,6 +70,15 @@ pub(crate) struct Worker {
     pub(super) complain_at: Cell<u64>,
     /// Where the overflow report runs.
     _signal_stack: SignalStack,
+}
+
+/// Which of a worker's tasks unwind, as far as the worker knows (see `park::cancel`).
+#[derive(Debug, Default)]
+pub(crate) struct Unwinding {
+    /// A panic was under way on the thread when the running task was resumed.
+    pub(crate) others_panic: Cell<bool>,
+    /// How many tasks of this worker are suspended with the mark that they unwind.
+    pub(crate) parked: Cell<usize>,
 }
 
 impl fmt::Debug for Worker {
@@ -140,7 +146,7 @@ impl Worker {
         reactor.watch_timer(timerfd.as_raw_fd()).map_err(|e| explain(e, "epoll"))?;
         let signal_stack = overflow::prepare().map_err(|e| explain(e, "a signal stack"))?;
         let remote = shared.remotes[index];
-        remote.set_waker(waker);
+        remote.set_waker(Box::new(waker));
         let now = clock::now_ns();
         Ok(Worker {
             index,
@@ -161,8 +167,7 @@ impl Worker {
             last_fired: Cell::new(now),
             timerfd,
             armed: Cell::new(u64::MAX),
-            others_panic: Cell::new(false),
-            parked_unwinding: Cell::new(0),
+            unwinding: Unwinding::default(),
             root_carrier: RefCell::default(),
             io_budget: Cell::new(0),
             sim: shared.config.seed.map(Sim::new),
@@ -209,11 +214,8 @@ impl Worker {
     #[inline]
     pub(crate) unsafe fn signal(&self, task: NonNull<Header>, signals: u8) {
         // SAFETY: alive, by this function's contract.
-        let header = unsafe { task.as_ref() };
-        header.signals.set(header.signals.get() | signals);
-        if header.run.get() == Run::Parked && header.accepts.get() & signals != 0 {
-            header.run.set(Run::Queued);
-            // SAFETY: a parked task is in no queue, and a started one lives until it has ended.
+        if unsafe { task.as_ref() }.signal(signals) {
+            // SAFETY: it was parked, so in no queue, and a started one lives until it has ended.
             unsafe { self.queue.push(task) };
         }
     }

@@ -3,8 +3,7 @@
 use core::cell::Cell;
 use core::fmt;
 use core::num::NonZeroU64;
-
-use crate::util::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The id of a task, or of a thread that is no task. Unique in the process; never used again.
 ///

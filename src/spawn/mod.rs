@@ -6,6 +6,8 @@ mod error;
 mod handle;
 mod id;
 mod local;
+#[cfg(all(test, loom))]
+mod loom;
 mod root;
 mod task;
 

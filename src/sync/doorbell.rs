@@ -1,5 +1,8 @@
 //! A counter with one listener: rings are counted, and the listener waits for the next.
 
+#[cfg(all(test, loom))]
+mod loom;
+
 use core::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -45,19 +48,25 @@ impl Doorbell {
     /// Waits for a ring, and takes it. A suspension point.
     pub(crate) fn wait(&mut self, reason: Reason) {
         let waiter = Waiter::current();
-        {
-            let mut state = self.0.lock();
-            if state.rings > 0 {
-                state.rings -= 1;
-                return;
-            }
-            state.waiter = NonNull::from(&waiter).as_ptr();
+        if !self.enlist(&waiter) {
+            return;
         }
         match park(reason, Deadline::NEVER, &waiter, &Listening(self)) {
             // The ring was given with the wake.
             Outcome::Woken | Outcome::TimedOut => {}
             Outcome::Cancelled => throw_cancelled(),
         }
+    }
+
+    /// False: there was a ring, and it is taken.
+    fn enlist(&self, waiter: &Waiter) -> bool {
+        let mut state = self.0.lock();
+        if state.rings > 0 {
+            state.rings -= 1;
+            return false;
+        }
+        state.waiter = NonNull::from(waiter).as_ptr();
+        true
     }
 }
 

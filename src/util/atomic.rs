@@ -1,6 +1,15 @@
-//! The atomics that the lock-free parts are built from, in one place, so that a model checker's can be
-//! put in theirs by one `cfg`.
+//! The atomics that the lock-free parts are built from, in one place.
+//!
+//! Built with `--cfg loom` they are those of the model checker, and so are [`Cell`](super::cell::Cell) and
+//! [`Lock`](super::lock::Lock): then the tests named `…::loom::…` run every interleaving, up to a number of preemptions,
+//! of the protocols' real code (`ci/loom.sh`), and the rest of the crate is only there to be compiled.
+//! What no model touches (statics, stacks, options of sockets) uses core's.
 
+#[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };

@@ -9,8 +9,9 @@
 //! Pushing and popping touch no allocator, so a queue of any length never fails. The queue owns
 //! nothing: who pushes an element promises that it stays alive until it is popped.
 
-use core::cell::Cell;
 use core::ptr::{self, NonNull};
+
+use super::cell::Cell;
 
 /// An element that has room for a link.
 ///
@@ -80,7 +81,7 @@ impl<T: Linked> Fifo<T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -2,8 +2,11 @@
 //! generator.
 
 pub(crate) mod atomic;
+pub(crate) mod cell;
 pub(crate) mod fifo;
 pub(crate) mod lock;
+#[cfg(all(test, loom))]
+pub(crate) mod model;
 mod report;
 pub(crate) mod rng;
 
