@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::marker::PhantomPinned;
 use std::ptr::NonNull;
 
+use crate::util::list::{Links, Listed};
+
 /// One deadline of one waiter; linked into at most one [`Wheel`](super::Wheel) at a time.
 ///
 /// It lives in the waiter's frame. While it is linked the wheel holds a pointer to it: it must not
@@ -21,10 +23,7 @@ use std::ptr::NonNull;
 /// An entry may be inserted again once it is unlinked.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// The neighbour that is due earlier, in the same list. `None` for the head, and when unlinked.
-    pub(super) prev: Cell<Option<NonNull<Entry>>>,
-    /// The neighbour that is due later, in the same list. `None` for the tail, and when unlinked.
-    pub(super) next: Cell<Option<NonNull<Entry>>>,
+    links: Links<Entry>,
     /// The last deadline it was inserted with, in ns. Constant while linked.
     pub(super) deadline: Cell<u64>,
     /// Which of the wheel's lists holds it, or [`UNLINKED`]. The list itself can't tell: taking out
@@ -43,8 +42,7 @@ impl Entry {
     /// An unlinked entry. `owner` is what [`pop_expired`](super::Wheel::pop_expired) will return.
     pub(crate) const fn new(owner: NonNull<()>) -> Entry {
         Entry {
-            prev: Cell::new(None),
-            next: Cell::new(None),
+            links: Links::new(),
             deadline: Cell::new(0),
             place: Cell::new(UNLINKED),
             owner,
@@ -66,6 +64,14 @@ impl Entry {
     /// The deadline it was last inserted with, exactly (not rounded to a tick); 0 before that.
     pub(crate) fn deadline(&self) -> u64 {
         self.deadline.get()
+    }
+}
+
+// SAFETY: a field, and only the wheel's lists use it.
+unsafe impl Listed for Entry {
+    #[inline]
+    fn links(&self) -> &Links<Entry> {
+        &self.links
     }
 }
 

@@ -79,7 +79,6 @@
 //!   one owner at a time leaves the wheel consistent between any two calls.
 
 mod entry;
-mod list;
 mod wheel;
 
 #[cfg(test)]

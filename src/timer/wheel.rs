@@ -6,7 +6,7 @@ use std::fmt;
 use std::ptr::NonNull;
 
 use super::entry::{Entry, UNLINKED};
-use super::list::List;
+use crate::util::list::List;
 
 /// A tick is 2^12 ns. See the module above for why.
 const TICK_SHIFT: u32 = 12;
@@ -51,7 +51,7 @@ pub(crate) struct Wheel {
 
 /// One list of the wheel.
 struct Slot {
-    list: List,
+    list: List<Entry>,
     /// No entry in the list has an earlier tick. Exact when the list was filled; too early when the
     /// entry that set it has been removed since. Meaningless while the list is empty.
     earliest: u64,
