@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that wrk, curl and rustup's components are there; installs the first two where missing.
+# Makes sure that wrk, curl, the other target's std and rustup's components are there; installs all but the last where missing.
 set -euo pipefail
 
 missing=()
@@ -21,4 +21,9 @@ cargo --version || { echo "no cargo: install Rust by rustup, see https://rustup.
 for component in fmt clippy; do
     cargo "$component" --version || { echo "please run: rustup component add rustfmt clippy"; exit 1; }
 done
+other=aarch64-unknown-linux-gnu
+if ! ls "$(rustc --print sysroot)/lib/rustlib/$other" >/dev/null 2>&1; then
+    command -v rustup >/dev/null || { echo "please install Rust's target $other: no rustup here"; exit 1; }
+    rustup target add "$other"
+fi
 echo "$(nproc) CPUs, Linux $(uname -r), vm.max_map_count $(cat /proc/sys/vm/max_map_count)"
