@@ -1,7 +1,7 @@
 //! A descriptor that tasks can wait for, and the one skeleton that every operation on one follows.
 //!
 //! ```text
-//!   perform ─┬─ spend_io_budget        may yield; a cancelled task unwinds here, with nothing done yet
+//!   perform ─┬─ spend_budget           may yield; a cancelled task unwinds here, with nothing done yet
 //!            └─ loop ─┬─ attempt       out of line, has returned before anything suspends:
 //!                     │                known not ready -> Wait
 //!                     │                the system call  -> Done, or EAGAIN: mark_drained -> Wait
@@ -118,7 +118,7 @@ impl<T: AsFd> Descriptor<T> {
         mut operation: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
         transfer: impl Fn(&R) -> Transfer,
     ) -> io::Result<R> {
-        park::spend_io_budget();
+        park::spend_budget(1);
         let mut deadline = None;
         // The last attempt is always a real one: what the reactor knows may be old by then.
         let mut last = matches!(patience, Patience::None);

@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 use std::io;
 use std::os::fd::RawFd;
 
-use super::{Deadline, Outcome, Reason, Wait, Waiter, check_cancelled, park, throw_cancelled, yield_now};
+use super::{Deadline, Outcome, Reason, Wait, Waiter, park, throw_cancelled};
 use crate::reactor::{Direction, FdWait, Reactor, Source};
 use crate::sched;
 
@@ -18,20 +18,6 @@ pub(crate) fn on_task() -> bool {
 #[inline]
 pub(crate) fn with_reactor<R>(f: impl FnOnce(&Reactor) -> R) -> Option<R> {
     sched::current().map(|(worker, _)| f(&worker.reactor))
-}
-
-/// At the begin of an I/O operation: a suspension point, and a task that never has to wait yields now and then.
-#[inline]
-pub(crate) fn spend_io_budget() {
-    if let Some((worker, task)) = sched::current() {
-        if task.state.is_cancelled() {
-            check_cancelled();
-        }
-        match worker.io_budget.get() {
-            0 => yield_now(),
-            left => worker.io_budget.set(left - 1),
-        }
-    }
 }
 
 /// A node in a reactor's list of waiters.

@@ -8,7 +8,7 @@ use ::loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use ::loom::thread;
 
 use super::claim::Claim;
-use super::token::{take_token, unpark};
+use super::token::{has_token, take_token, unpark};
 use super::{Outcome, Reason, Wait, Waiter, cancel, end_park, finish, prepare, token, wake_task};
 use crate::fiber::loom::task;
 use crate::fiber::{FiberRef, Header, JoinSlot, NOTIFY, Run, Settled, Signals};
@@ -27,7 +27,7 @@ pub(crate) fn park(home: &Home, task: &Header, wait: &impl Wait) -> Outcome {
 
 /// As `park_for_token`.
 fn park_for_token(home: &Home, task: &Header) {
-    while !take_token(task) {
+    while !has_token(task) {
         if prepare(&home.unwinding, task, Reason::Park, Signals::NOTIFY) {
             home.suspend(task);
         }
@@ -35,6 +35,7 @@ fn park_for_token(home: &Home, task: &Header) {
             end_park(&home.unwinding, task);
         }
     }
+    take_token(task);
 }
 
 /// A wait node with an outcome. Its frame dies when its waiter writes to it for the last time.

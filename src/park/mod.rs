@@ -68,7 +68,7 @@ pub(crate) use self::cancel::{
     Mask, cancel, is_cancellation, is_cancelled, panicking, set_unwinding, throw_cancelled, unwinding,
 };
 pub(crate) use self::deadline::Deadline;
-pub(crate) use self::fd::{fd_wait, on_task, spend_io_budget, with_reactor};
+pub(crate) use self::fd::{fd_wait, on_task, with_reactor};
 pub(crate) use self::thread::{Parker, ThreadTask};
 pub(crate) use self::token::{park_for_token, unpark};
 pub(crate) use crate::fiber::Reason;
@@ -326,6 +326,28 @@ pub(crate) fn checkpoint() {
         && task.state.is_cancelled()
     {
         check_cancelled();
+    }
+}
+
+/// As [`checkpoint`], for an operation that need not ever wait as long as others keep up with it: I/O, a token. A task
+/// that does nothing else yields now and then, before it takes anything.
+#[inline(always)]
+pub(crate) fn spend_budget(cost: u32) {
+    if let Some((worker, task)) = sched::current() {
+        if task.state.is_cancelled() {
+            check_cancelled();
+        }
+        spend(worker, task, cost);
+    }
+}
+
+#[inline(always)]
+fn spend(worker: &Worker, task: &Header, cost: u32) {
+    match worker.budget.get().checked_sub(cost) {
+        Some(left) => worker.budget.set(left),
+        // It must not suspend in there, and does not go on for ever.
+        None if task.in_hook.get() => {}
+        None => yield_now(),
     }
 }
 

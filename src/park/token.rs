@@ -1,6 +1,6 @@
 //! `unpark`'s token (rule 8).
 
-use super::{Deadline, Reason, cancel, check_cancelled, end_park, prepare, suspend, throw_cancelled};
+use super::{Deadline, Reason, cancel, check_cancelled, end_park, prepare, spend, suspend, throw_cancelled};
 use crate::fiber::{FiberRef, Header, NOTIFY, Post, Signals};
 use crate::sched::{self, Remote, Worker};
 use crate::timer;
@@ -16,7 +16,7 @@ pub(crate) fn park_for_token(worker: &Worker, task: &Header, deadline: Deadline)
         check_cancelled();
     }
     let timer = timer::Entry::new(worker.running().cast());
-    while !take_token(task) {
+    while !has_token(task) {
         if prepare_token(worker, task, &timer, deadline) {
             suspend(task);
         }
@@ -24,15 +24,24 @@ pub(crate) fn park_for_token(worker: &Worker, task: &Header, deadline: Deadline)
             return;
         }
     }
+    spend(worker, task, 1);
+    take_token(task);
 }
 
-/// True: the token was there.
+/// Whether the token is there.
 #[inline]
-pub(super) fn take_token(task: &Header) -> bool {
+pub(super) fn has_token(task: &Header) -> bool {
     // In this order: a NOTIFY that comes after this is seen by `prepare`, one before has its token set.
     task.signals.set(task.signals.get() & !Signals::NOTIFY);
-    // Acquire pairs with the Release in `unpark`: what came before it is seen.
-    task.token.swap(false, Ordering::Acquire)
+    // Relaxed: nobody but the task takes it off, in `take_token`.
+    task.token.load(Ordering::Relaxed)
+}
+
+/// It is there.
+#[inline]
+pub(super) fn take_token(task: &Header) {
+    // Acquire pairs with the Release in `unpark`: what came before it, also before a second one, is seen. Hence a swap.
+    task.token.swap(false, Ordering::Acquire);
 }
 
 #[inline(never)]

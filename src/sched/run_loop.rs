@@ -25,8 +25,8 @@ const LONGEST_TICK: u32 = 64;
 /// A start takes some 30 ns on a warm stack, and 3 µs on one that was never used: 100,000 sleepers of 0 to 1 s, all spawned
 /// at once and started in one round, woke up to 300 ms late (99th percentile); bounded so, 0.6 to 9 ms.
 const FRESH_IN_ROUND: usize = 64;
-/// I/O operations that a task may do before it yields, if none of them has to wait.
-const IO_BUDGET: u32 = 128;
+/// Operations that a task may do before it yields, if none of them has to wait (see `park::spend_budget`).
+const BUDGET: u32 = 128;
 /// How often a shutdown that is delayed says by what.
 const COMPLAIN_NS: u64 = 5_000_000_000;
 /// With more than `CROWD` timers, the least time between two wake-ups for timers.
@@ -150,7 +150,7 @@ impl Worker {
             self.panics_changed();
         }
         header.run.set(Run::Running);
-        self.io_budget.set(IO_BUDGET);
+        self.budget.set(BUDGET);
         self.task.set(task.as_ptr());
         // SAFETY: this thread made the carrier; it has this task, or is fresh for it.
         let signal = unsafe { carrier.resume(task) };

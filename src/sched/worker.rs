@@ -54,8 +54,8 @@ pub(crate) struct Worker {
     /// What the timerfd is set to; `u64::MAX`: nothing.
     pub(super) armed: Cell<u64>,
     pub(crate) unwinding: Unwinding,
-    /// I/O operations that the running task may still do before it yields.
-    pub(crate) io_budget: Cell<u32>,
+    /// Operations that need not wait, and that the running task may still do before it yields.
+    pub(crate) budget: Cell<u32>,
     /// The virtual clock and the choices of a seeded run.
     pub(crate) sim: Option<Sim>,
     /// How many tasks of this worker wait for a closure on the blocking pool.
@@ -169,7 +169,7 @@ impl Worker {
             armed: Cell::new(u64::MAX),
             unwinding: Unwinding::default(),
             root_carrier: RefCell::default(),
-            io_budget: Cell::new(0),
+            budget: Cell::new(0),
             sim: shared.config.seed.map(Sim::new),
             unblocking: Cell::new(0),
             root: Cell::new(ptr::null()),
