@@ -26,7 +26,13 @@
 //! A ready task waits at most for one slice (the code between two suspension points) of each task that
 //! is ready before it, and for the first slices of as many fresh closures, or 64. The n-th fresh closure waits for n / 64
 //! rounds at most. A due timer or a ready descriptor waits at most about `TICK_NS` plus one slice
-//! of the longest task, if slices are of like length; when they suddenly grow, at most 64 slices. A started task that never suspends keeps its worker: nothing preempts it.
+//! of the longest task, if slices are of like length; when they suddenly grow, at most 64 slices. An operation that
+//! need not wait spends of a budget, so that a task that does nothing else yields. A started task that never suspends keeps
+//! its worker: nothing preempts it. docs/fairness.md says all that to users.
+//!
+//! What must not happen is that one source of ready tasks keeps the worker from another: closures from started tasks, or these
+//! from those (hence rounds), both from the clock and the kernel (hence ticks), timers that are due each time the worker
+//! is about to sleep from the kernel (hence the look in `idle`).
 //!
 //! # Sleep and wake
 //! A worker with nothing to do sleeps in `epoll_wait`. Nothing wakes it but an event, its timerfd or a

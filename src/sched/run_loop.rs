@@ -294,8 +294,13 @@ impl Worker {
         if took < TICK_NS / 2 && length == LONGEST_TICK {
             return;
         }
-        self.last_tick.set(now);
         self.fire(now);
+        self.look(now);
+    }
+
+    /// Whatever may be due but a timer, every [`TICK_NS`] or so while there is something to do.
+    fn look(&self, now: u64) {
+        self.last_tick.set(now);
         self.trim(now, TRIM_BUSY);
         self.shared.look_around(self.index, &self.watch, now);
         self.complain(now);
@@ -357,9 +362,14 @@ impl Worker {
         if let Some(sim) = &self.sim {
             return self.idle_by_seed(sim, phase);
         }
-        let mut now = self.now();
+        let now = self.now();
         self.fire(now);
-        if self.queue.is_empty() {
+        if !self.queue.is_empty() {
+            // Timers alone, one after the other, could keep the worker from all else.
+            if now >= self.last_tick.get() + TICK_NS {
+                self.look(now);
+            }
+        } else {
             let complain = self.complain(now);
             let trim = self.trim(now, TRIM_IDLE);
             if let Some(look) = self.shared.watch(self.index, &self.watch, now) {
@@ -367,12 +377,12 @@ impl Worker {
                 let retry = if self.starved.is_empty() { u64::MAX } else { now + STARVED_NS };
                 let due = [self.next_timer(), look, complain, trim, retry].into_iter().min();
                 self.sleep(due.unwrap_or(u64::MAX), now, phase);
-                now = self.now();
+                let now = self.now();
                 self.fire(now);
+                self.last_tick.set(now);
             }
             self.retry_starved(false);
         }
-        self.last_tick.set(now);
         true
     }
 
