@@ -12,9 +12,15 @@ use super::super::addr::{ToSocketAddrs, first_that};
 use super::super::options::Options;
 use super::{Incoming, TcpStream};
 use crate::io::descriptor::{Descriptor, Transfer};
+use crate::park;
 use crate::reactor::Direction;
 use crate::sys::poll::{wait_fd, would_block};
 use crate::sys::socket;
+
+/// What accepting takes of a task's budget, beside the one for any I/O: so that no more than 16 connections are accepted in
+/// one turn. Most begin a task each. A crowd of those that have not started would be taken for the work of a worker that does not
+/// get to it, and moved to an idle one, where they stay: of 1,000 connections one of two workers had 600 at times.
+const COST: u32 = 7;
 
 /// A TCP socket server, listening for connections.
 ///
@@ -181,6 +187,7 @@ impl TcpListener {
     /// ```
     #[inline(always)]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        park::spend_budget(COST);
         let (stream, address) = self.socket.perform(
             Direction::Read,
             self.options.of_socket.patience(),
