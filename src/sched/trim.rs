@@ -68,6 +68,13 @@ impl Worker {
             self.stacks.borrow_mut().give(carrier.retire());
             excess.set(excess.get() - 1);
         }
-        if excess.get() > 0 { now } else { until.get() }
+        if excess.get() > 0 {
+            return now;
+        }
+        if self.carriers.borrow().len() <= KEEP {
+            // Not one wake-up more, only to find this.
+            until.set(u64::MAX);
+        }
+        until.get()
     }
 }
