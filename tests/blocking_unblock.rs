@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Drops, OnDrop, on, quiet_panics, watchdog, workers};
+use common::{Drops, OnDrop, in_own_process, on, quiet_panics, watchdog, workers};
 use layby::{task, unblock};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -119,6 +119,58 @@ fn six_hundred_at_once() {
             assert_eq!(task.join().unwrap(), i);
         }
     });
+}
+
+/// The limit is reached and never passed: neither by threads nor by closures that are inside. (In a process of its own,
+/// since the pool is the process's.)
+#[test]
+fn never_more_than_512_threads() {
+    const LIMIT: usize = 512;
+    let _watchdog = watchdog(60);
+    let threads = || {
+        let name = |entry: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(entry.unwrap().path().join("comm")).unwrap_or_default()
+        };
+        let all = std::fs::read_dir("/proc/self/task").unwrap();
+        all.map(name).filter(|name| name.trim() == "layby-unblock").count()
+    };
+    let ended = in_own_process("never_more_than_512_threads", || {
+        let _watchdog = watchdog(50); // shows what layby has said, if the machine has no room for them
+        on(2, || {
+            let (open, inside, most) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+            let (gate, opened) = (Mutex::new(()), Condvar::new());
+            let closure = || {
+                most.fetch_max(inside.fetch_add(1, SeqCst) + 1, SeqCst);
+                let closed = gate.lock().unwrap();
+                drop(opened.wait_while(closed, |()| !open.load(SeqCst)).unwrap());
+                inside.fetch_sub(1, SeqCst);
+                1
+            };
+            let all = || layby::gather((0..700).map(|_| || layby::unblock(closure))).into_iter().sum::<i32>();
+            let watch = || {
+                // Also where an assertion fails.
+                let _open = OnDrop(|| {
+                    let _closed = gate.lock().unwrap();
+                    open.store(true, SeqCst);
+                    opened.notify_all();
+                });
+                while inside.load(SeqCst) < LIMIT {
+                    layby::sleep(Duration::from_millis(1));
+                }
+                // The rest have been queued by now, or come soon; no thread starts for them.
+                for _ in 0..20 {
+                    layby::sleep(Duration::from_millis(1));
+                    assert_eq!((threads(), inside.load(SeqCst)), (LIMIT, LIMIT));
+                }
+            };
+            assert_eq!(layby::gather!(all(), watch()).0, 700);
+            assert_eq!((inside.load(SeqCst), most.load(SeqCst)), (0, LIMIT));
+            // They are kept for the next ones.
+            assert_eq!(all(), 700);
+            assert_eq!(threads(), LIMIT);
+        });
+    });
+    ended.expect_success();
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::thread;
 /// The most threads there are.
 const LIMIT: usize = 512;
 /// How long a thread waits for the next job before it ends.
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(10) };
 
 /// A call that waits for a thread.
 #[derive(Debug)]
@@ -97,6 +97,59 @@ fn work() {
         if timeout.timed_out() && state.jobs.is_empty() {
             state.threads -= 1;
             return;
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+    use std::time::Instant;
+
+    /// A job that meets the others at `barrier`.
+    fn meeting(barrier: &'static Barrier) -> Job {
+        unsafe fn meet(barrier: NonNull<()>) {
+            // SAFETY: the test's, which it has leaked.
+            unsafe { barrier.cast::<Barrier>().as_ref() }.wait();
+        }
+        // SAFETY: `barrier` is there for ever.
+        unsafe { Job::new(NonNull::from(barrier).cast(), meet) }
+    }
+
+    fn counts() -> (usize, usize) {
+        let state = STATE.lock().unwrap();
+        (state.threads, state.idle)
+    }
+
+    fn all_idle() -> bool {
+        let state = STATE.lock().unwrap();
+        state.jobs.is_empty() && state.threads == state.idle
+    }
+
+    fn wait_until(condition: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !condition() {
+            assert!(start.elapsed() < Duration::from_secs(20), "{:?}", counts());
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// As many threads as jobs, which take the next ones as well, and end when nothing has come for long. (No other
+    /// unit test uses the pool.)
+    #[test]
+    fn threads_are_used_again_and_end_when_idle() {
+        for _ in 0..2 {
+            let start = Instant::now();
+            for _ in 0..3 {
+                let barrier: &'static Barrier = Box::leak(Box::new(Barrier::new(8)));
+                (0..8).for_each(|_| submit(meeting(barrier)).unwrap());
+                // Some may have ended meanwhile, on a busy machine.
+                wait_until(all_idle);
+                assert!(counts().0 <= 8);
+            }
+            wait_until(|| counts() == (0, 0));
+            assert!(start.elapsed() >= IDLE);
         }
     }
 }
