@@ -289,6 +289,29 @@ fn a_closure_starts_in_the_next_round() {
     });
 }
 
+/// One that spawns more in each turn than a round starts at least: the queue grows until a round starts as many, and
+/// no further.
+#[test]
+fn a_closure_starts_however_many_another_spawns() {
+    let _one = one_at_a_time();
+    let _watchdog = watchdog(60);
+    on(1, || {
+        let load = Load::default();
+        let spawner = load.clone();
+        let spawner = spawn_local(move || {
+            while spawner.goes_on() {
+                (0..200).for_each(|_| drop(layby::spawn(|| ())));
+                yield_now();
+            }
+        });
+        yield_until(|| load.done() >= 500);
+        let turns = done_meanwhile(&load, || layby::spawn(|| ()).join().unwrap());
+        load.0.stop.store(true, SeqCst);
+        spawner.join().unwrap();
+        assert!(turns <= 300, "{turns} turns of the spawner");
+    });
+}
+
 /// The least lateness of some, since the machine may do other things, and far less than that of a starved one.
 #[test]
 fn a_timer_fires() {

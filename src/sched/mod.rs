@@ -17,14 +17,14 @@
 //!
 //! # Order
 //! The worker goes in rounds: everything that is in the run queue at the round's begin, then as many closures of
-//! `fresh` as that was, or 64 if it was fewer. So neither starves the other and both go by order of arrival. The
+//! `fresh` as that was, or 64 if it was fewer, or a 256th of them if that is more. So neither starves the other and both go by order of arrival. The
 //! inbox is drained at each round's begin; the clock is looked at every few switches (a number that
 //! adapts, so that it is about every [`TICK_NS`] whatever the tasks cost), and at each such look due
 //! timers fire and the kernel is asked for ready descriptors.
 //!
 //! # What bounds a wait
 //! A ready task waits at most for one slice (the code between two suspension points) of each task that
-//! is ready before it, and for the first slices of as many fresh closures, or 64. The n-th fresh closure waits for n / 64
+//! is ready before it, and for the first slices of as many fresh closures, or 64, or a 256th of all. The n-th fresh closure waits for n / 64
 //! rounds at most. A due timer or a ready descriptor waits at most about `TICK_NS` plus one slice
 //! of the longest task, if slices are of like length; when they suddenly grow, at most 64 slices. An operation that
 //! need not wait spends of a budget, so that a task that does nothing else yields. A started task that never suspends keeps
