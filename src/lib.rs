@@ -78,3 +78,7 @@ pub mod __private {
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide.md")]
 mod guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/soundness.md")]
+mod soundness {}

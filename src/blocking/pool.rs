@@ -1,5 +1,6 @@
 //! The threads behind `unblock`: as many as there are closures that block, up to a limit.
 
+use crate::sched;
 use crate::util::report;
 use core::ptr::NonNull;
 use core::time::Duration;
@@ -52,6 +53,7 @@ static WORK: Condvar = Condvar::new();
 /// # Errors
 /// There is no thread and none can be started: all the jobs that wait come back, for the caller to run.
 pub(super) fn submit(job: Job) -> Result<(), VecDeque<Job>> {
+    sched::begin_job();
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     state.jobs.push_back(job);
     if state.idle >= state.jobs.len() {
@@ -76,17 +78,22 @@ pub(super) fn submit(job: Job) -> Result<(), VecDeque<Job>> {
     if state.threads > 0 || state.jobs.is_empty() {
         return Ok(());
     }
-    Err(core::mem::take(&mut state.jobs))
+    let jobs = core::mem::take(&mut state.jobs);
+    jobs.iter().for_each(|_| sched::end_job());
+    Err(jobs)
 }
 
 /// A pool thread's life.
 fn work() {
+    // Until the thread's own locals are destroyed: that is the program's code again.
+    let _counted = sched::PoolThread::new();
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         while let Some(job) = state.jobs.pop_front() {
             drop(state);
             // SAFETY: taken out of the queue, so once.
             unsafe { job.run() };
+            sched::end_job();
             state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
         }
         state.idle += 1;

@@ -365,8 +365,31 @@ pub(crate) fn check_cancelled() {
 /// Waits for `deadline`.
 #[inline(always)]
 pub(crate) fn sleep_until(deadline: Deadline) {
+    if deadline.is_never() {
+        return sleep_for_ever();
+    }
     match park(Reason::Sleep, deadline, &Waiter::current(), &Never) {
         Outcome::Cancelled => throw_cancelled(),
         Outcome::TimedOut | Outcome::Woken => {}
+    }
+}
+
+/// What was asked to last for ever is no deadlock, so the worker counts it.
+#[cold]
+fn sleep_for_ever() {
+    struct Endless<'a>(&'a Worker);
+    impl Drop for Endless<'_> {
+        fn drop(&mut self) {
+            self.0.endless.set(self.0.endless.get() - 1);
+        }
+    }
+    let counted = sched::current().map(|(worker, _)| {
+        worker.endless.set(worker.endless.get() + 1);
+        Endless(worker)
+    });
+    let outcome = park(Reason::Sleep, Deadline::NEVER, &Waiter::current(), &Never);
+    drop(counted);
+    if outcome == Outcome::Cancelled {
+        throw_cancelled();
     }
 }

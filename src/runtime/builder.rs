@@ -5,7 +5,7 @@ use std::io;
 use std::panic::resume_unwind;
 
 use super::own::Runtime;
-use crate::sched::{self, Config};
+use crate::sched::{self, Config, Ran};
 use crate::spawn::{self, JoinError};
 
 /// Runs `f` as the root task of a new runtime, on the calling thread, and returns what it returns.
@@ -21,8 +21,14 @@ use crate::spawn::{self, JoinError};
 /// The first runtime of a process puts a panic hook in front of the one that is there, and calls that: it marks the task that
 /// panics as unwinding. Inside a panic hook no task can wait; one that would is told so, and the process ends.
 ///
+/// # Deadlock
+/// `run` cannot return before its root has ended. If nothing in the process can wake any task any more, which is looked
+/// at when everything has been at rest for 100 ms, the tasks are listed on stderr, cancelled, and driven to their end; then `run` panics. If
+/// that does not end them, it lists them again and aborts the process. It is said only if it is certain: where a timer, a descriptor, a
+/// closure on the blocking pool, a thread that is not layby's, a handler of signals, or a `sleep` without end is there, `run` waits.
+///
 /// # Panics
-/// With the panic of `f`. Inside a task (there is a runtime already). If a worker's thread, epoll or timer
+/// With the panic of `f`. After a deadlock. Inside a task (there is a runtime already). If a worker's thread, epoll or timer
 /// cannot be had, or the environment has a bad setting; [`Builder::build`] returns such errors.
 ///
 /// # Examples
@@ -100,7 +106,12 @@ impl Builder {
     {
         let place = Location::caller();
         let ran = self.config().and_then(|config| spawn::run_root(config, place, f));
-        let (_, result) = ran.unwrap_or_else(|error| panic!("layby::run: {error}"));
+        let (ran, result) = ran.unwrap_or_else(|error| panic!("layby::run: {error}"));
+        if ran == Ran::Stuck && result.as_ref().err().is_none_or(|payload| payload.is::<JoinError>()) {
+            panic!(
+                "layby::run: deadlock: nothing was left that could wake a task (they are listed on stderr)"
+            );
+        }
         result.unwrap_or_else(|payload| match payload.downcast::<JoinError>() {
             // It caught the cancellation of another task and threw it on as its own.
             Ok(error) if error.is_cancelled() => panic!("layby::run: {error}"),

@@ -37,15 +37,18 @@
 //! # Sleep and wake
 //! A worker with nothing to do sleeps in `epoll_wait`. Nothing wakes it but an event, its timerfd or a
 //! push. The race between falling asleep and a push is closed by fences on both sides ([`remote`]).
-//! Placement over several workers is in [`placement`].
+//! Placement over several workers is in [`placement`]. When nothing can ever wake anything again, [`deadlock`] says so.
 
 mod config;
+mod deadlock;
 mod fresh;
 mod hook;
+mod listing;
 #[cfg(all(test, loom))]
 pub(crate) mod loom;
 mod placement;
 mod remote;
+mod rest;
 mod run_loop;
 mod shared;
 mod sim;
@@ -54,6 +57,7 @@ mod trim;
 mod worker;
 
 pub(crate) use config::{Config, check_stack_size};
+pub(crate) use deadlock::{PoolThread, begin_job, end_job};
 pub(crate) use remote::Remote;
 pub(crate) use shared::Shared;
 pub(crate) use sim::Sim;

@@ -3,9 +3,9 @@
 //! # Sleep and wake
 //! ```text
 //!   the worker                                who pushes
-//!   S1  sleep = SLEEPING                      W1  push (inbox, or `fresh` under its lock)
+//!   S1  sleep = SLEEPING                      W1  push (inbox; `fresh` under its lock; `asked`)
 //!   S2  fence(SeqCst)                         W2  fence(SeqCst)
-//!   S3  inbox and fresh empty? else S5        W3  sleep == SLEEPING? else done
+//!   S3  inbox, fresh, asked empty? else S5    W3  sleep == SLEEPING? else done
 //!   S4  epoll_wait                            W4  CAS to NOTIFIED; the winner writes the eventfd
 //!   S5  sleep = AWAKE
 //! ```
@@ -22,8 +22,10 @@
 
 use core::fmt;
 use core::ptr::{self, NonNull};
+use core::sync::atomic as plain;
 use std::sync::{Mutex, PoisonError};
 
+use super::deadlock::Request;
 use super::fresh::Fresh;
 use crate::fiber::Header;
 use crate::reactor::Waker;
@@ -56,6 +58,10 @@ pub(crate) struct Remote {
     waker: Lock<Option<Box<dyn Wake>>>,
     pub(super) fresh: Fresh,
     pub(super) counts: Counts,
+    /// How often the worker has come to a rest, and has left one (see `deadlock`).
+    rests: plain::AtomicU64,
+    /// What it is asked for: a [`Request`].
+    asked: plain::AtomicU8,
 }
 
 /// Counters with one writer, the worker: plain adds, published for others to read.
@@ -102,6 +108,8 @@ impl Remote {
             waker: Lock::new(None),
             fresh: Fresh::default(),
             counts: Counts::default(),
+            rests: plain::AtomicU64::new(0),
+            asked: plain::AtomicU8::new(Request::Nothing as u8),
         }
     }
 
@@ -113,6 +121,7 @@ impl Remote {
         self.counts.finished.store(0, Ordering::Relaxed);
         self.counts.started.store(0, Ordering::Relaxed);
         self.counts.complained.store(0, Ordering::Relaxed);
+        self.asked.store(Request::Nothing as u8, Ordering::Relaxed);
         // What loom has made lives no longer than one run of a model.
         if !cfg!(loom) {
             POOL.lock().unwrap_or_else(PoisonError::into_inner).push(self);
@@ -213,13 +222,67 @@ impl Remote {
         // Relaxed: ordered by the fence.
         self.sleep.store(SLEEPING, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        // Relaxed: as above.
-        self.inbox.load(Ordering::Relaxed).is_null() && self.fresh.is_empty()
+        self.has_nothing()
+    }
+
+    /// No push that came before the caller's fence, and no request.
+    fn has_nothing(&self) -> bool {
+        // Relaxed, both: ordered by the fence.
+        self.inbox.load(Ordering::Relaxed).is_null()
+            && self.asked.load(Ordering::Relaxed) == Request::Nothing as u8
+            && self.fresh.is_empty()
     }
 
     /// S5.
     pub(super) fn end_sleep(&self) {
         // Acquire pairs with the CAS in `try_notify`.
         self.sleep.swap(AWAKE, Ordering::Acquire);
+    }
+
+    /// R2 of `deadlock`.
+    pub(super) fn begin_rest(&self) {
+        // Release pairs with the Acquire in `rest`: who sees the rest sees what the worker did before.
+        self.rests.fetch_add(1, Ordering::Release);
+    }
+
+    /// R4 of `deadlock`.
+    pub(super) fn end_rest(&self) {
+        // Relaxed: ordered by the fence, which pairs with the one in `deadlock::Registry::collect`.
+        self.rests.fetch_add(1, Ordering::Relaxed);
+        plain::fence(Ordering::SeqCst);
+    }
+
+    /// The number of the rest that the worker is in, if it is in one.
+    pub(super) fn rest(&self) -> Option<u64> {
+        // Acquire pairs with the Release in `begin_rest`.
+        Some(self.rests.load(Ordering::Acquire)).filter(|rests| rests % 2 == 1)
+    }
+
+    /// It sleeps, was not notified, and nothing was pushed.
+    pub(super) fn is_asleep_with_nothing(&self) -> bool {
+        // `deadlock` says who has pushed before, and how that is seen here.
+        self.is_sleeping() && self.has_nothing()
+    }
+
+    /// Asks the worker for something, and wakes it.
+    pub(super) fn ask(&self, request: Request) {
+        // Relaxed: W1, as a push; the worker sees it in S3, or this sees it sleep.
+        self.asked.store(request as u8, Ordering::Relaxed);
+        self.notify();
+    }
+
+    /// What the worker is asked for; it is not asked again.
+    pub(super) fn asked(&self) -> Request {
+        // Relaxed: as in `ask`.
+        const LIST: u8 = Request::List as u8;
+        const CANCEL: u8 = Request::Cancel as u8;
+        if self.asked.load(Ordering::Relaxed) == Request::Nothing as u8 {
+            return Request::Nothing;
+        }
+        match self.asked.swap(Request::Nothing as u8, Ordering::Relaxed) {
+            LIST => Request::List,
+            CANCEL => Request::Cancel,
+            _ => Request::Nothing,
+        }
     }
 }

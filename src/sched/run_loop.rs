@@ -7,9 +7,9 @@ use std::sync::Once;
 use std::thread;
 
 use super::TICK_NS;
+use super::listing::describe;
 use super::remote::bump;
 use super::shared::Phase;
-use super::sim::describe;
 use super::worker::Worker;
 use crate::fiber::{Carrier, FiberRef, Header, Run, Signal, Signals};
 use crate::util::atomic::Ordering;
@@ -95,6 +95,9 @@ impl Worker {
             }
             // Whatever has come, it comes first: somebody else watches.
             self.shared.stop_watching(self.index, &self.watch);
+            if self.rested.get() {
+                self.end_rests();
+            }
             self.round.set((ready, fresh));
         }
     }
@@ -367,6 +370,7 @@ impl Worker {
         if let Some(sim) = &self.sim {
             return self.idle_by_seed(sim, phase);
         }
+        self.answer();
         let now = self.now();
         self.fire(now);
         if !self.queue.is_empty() {
@@ -381,7 +385,9 @@ impl Worker {
                 // Nothing but time, or a task's end, gives the starved a stack.
                 let retry = if self.starved.is_empty() { u64::MAX } else { now + STARVED_NS };
                 let due = [self.next_timer(), look, complain, trim, retry].into_iter().min();
-                self.sleep(due.unwrap_or(u64::MAX), now, phase);
+                // A worker that watches over closures, or wants stacks, has something to wait for.
+                let rests = look == u64::MAX && self.may_rest();
+                self.sleep(due.unwrap_or(u64::MAX), now, phase, rests);
                 let now = self.now();
                 self.fire(now);
                 self.last_tick.set(now);
@@ -391,10 +397,12 @@ impl Worker {
         true
     }
 
-    /// Sleeps until `due` (`u64::MAX`: without limit), an event, or a push.
-    pub(super) fn sleep(&self, due: u64, now: u64, phase: Phase) {
+    /// Sleeps until `due` (`u64::MAX`: without limit), an event, or a push; `rests` if that is a rest (see `deadlock`).
+    pub(super) fn sleep(&self, due: u64, now: u64, phase: Phase, rests: bool) {
         self.shared.sleep(self.index, phase, |quiet| {
-            if quiet && due > now {
+            if quiet && rests && due > now {
+                self.rest(due, now);
+            } else if quiet && due > now {
                 self.arm(due, now);
                 self.ask_kernel(None);
             } else {
@@ -405,7 +413,7 @@ impl Worker {
 
     /// Sets the timerfd, if what it is set to is too late or past. One that is set too early costs a
     /// look for nothing; setting it anew for each timer that is cancelled would cost more.
-    fn arm(&self, due: u64, now: u64) {
+    pub(super) fn arm(&self, due: u64, now: u64) {
         let armed = self.armed.get();
         if due == u64::MAX || (armed <= due && armed > now) {
             return;

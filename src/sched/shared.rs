@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     submitted: AtomicU64,
     /// Those of them that were taken back.
     taken_back: AtomicU64,
+    /// Its tasks were cancelled because of a deadlock.
+    stuck: AtomicU8,
 }
 
 impl fmt::Debug for Shared {
@@ -68,6 +70,7 @@ impl Shared {
             phase: AtomicU8::new(Phase::Running as u8),
             submitted: AtomicU64::new(0),
             taken_back: AtomicU64::new(0),
+            stuck: AtomicU8::new(0),
             config,
         })
     }
@@ -196,6 +199,28 @@ impl Shared {
         if several {
             self.uncount_sleeper();
         }
+    }
+
+    /// Its tasks are cancelled because of a deadlock.
+    pub(super) fn set_stuck(&self) {
+        // Relaxed: `deadlock` reads it under its lock; `run_root` on the thread of a worker that was notified after.
+        self.stuck.store(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stuck(&self) -> bool {
+        // Relaxed: as above.
+        self.stuck.load(Ordering::Relaxed) != 0
+    }
+
+    /// What its workers' threads are called, but for the number.
+    pub(super) fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// Whether any started task lives on it.
+    pub(super) fn has_started_tasks(&self) -> bool {
+        // Relaxed: asked when all workers rest, which has published it.
+        self.remotes.iter().any(|remote| remote.counts.started.load(Ordering::Relaxed) > 0)
     }
 
     fn wake_all(&self) {

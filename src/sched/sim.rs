@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use super::shared::Phase;
 use super::worker::Worker;
-use crate::fiber::{Header, Reason, Run, Signals};
+use crate::fiber::Header;
 use crate::sys::clock;
 use crate::util::report;
 use crate::util::rng::Rng;
@@ -113,7 +113,7 @@ impl Worker {
             return true;
         }
         if self.unblocking.get() > 0 {
-            self.sleep(u64::MAX, clock::now_ns(), phase);
+            self.sleep(u64::MAX, clock::now_ns(), phase, false);
             return true;
         }
         let due = self.timers.borrow().next_deadline();
@@ -123,7 +123,7 @@ impl Worker {
             return true;
         }
         if self.reactor.has_waiters() {
-            self.sleep(u64::MAX, clock::now_ns(), phase);
+            self.sleep(u64::MAX, clock::now_ns(), phase, false);
             return true;
         }
         self.nothing_will_happen(sim);
@@ -133,36 +133,11 @@ impl Worker {
     /// All tasks wait, and nothing is there that could wake one.
     fn nothing_will_happen(&self, sim: &Sim) {
         report!("nothing can happen any more: every task waits, and no timer is set");
-        self.each_started(|task| {
-            // SAFETY: it occupies a stack of this worker, so it is alive.
-            let task = unsafe { task.as_ref() };
-            report!("  {}", describe(task));
-        });
+        self.list_tasks();
         if sim.stuck.replace(true) {
             report!("the tasks were cancelled, but that does not end them: the process is aborted");
             std::process::abort();
         }
-        self.each_started(|task| {
-            // SAFETY: it occupies a stack of this worker, so it is alive and at home here.
-            unsafe { task.as_ref() }.state.set_cancelled();
-            // SAFETY: as above.
-            unsafe { self.signal(task, Signals::CANCEL) };
-        });
+        self.cancel_stuck();
     }
-}
-
-/// A started task in a line. On its worker.
-pub(super) fn describe(task: &Header) -> impl core::fmt::Display + '_ {
-    core::fmt::from_fn(move |f| {
-        write!(f, "task {task}, spawned at {}", task.spawned_at)?;
-        match task.run.get() {
-            Run::Parked => {
-                write!(f, ": waits in {}", Reason::from_number(task.reason.get()).text())
-            }
-            Run::Queued => f.write_str(": ready"),
-            Run::Running => f.write_str(": running"),
-            Run::Done => f.write_str(": has ended"),
-        }?;
-        if task.state.is_cancelled() { f.write_str(", cancelled") } else { Ok(()) }
-    })
 }

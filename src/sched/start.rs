@@ -126,7 +126,8 @@ pub(crate) unsafe fn run_root(config: Config, root: NonNull<Header>) -> io::Resu
         thread.join().expect("a worker that panics ends the process");
     }
     core::mem::forget(guard);
-    Ok(if worker.sim.as_ref().is_some_and(Sim::was_stuck) { Ran::Stuck } else { Ran::ToItsEnd })
+    let stuck = shared.is_stuck() || worker.sim.as_ref().is_some_and(Sim::was_stuck);
+    Ok(if stuck { Ran::Stuck } else { Ran::ToItsEnd })
 }
 
 /// How a runtime with a root has ended.

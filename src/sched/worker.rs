@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
+use super::deadlock::Membership;
 use super::placement::Watch;
 use super::remote::{Remote, bump};
 use super::shared::Shared;
@@ -60,6 +61,12 @@ pub(crate) struct Worker {
     pub(crate) sim: Option<Sim>,
     /// How many tasks of this worker wait for a closure on the blocking pool.
     pub(crate) unblocking: Cell<usize>,
+    /// How many of its tasks sleep until the end of time.
+    pub(crate) endless: Cell<usize>,
+    /// It has been at rest, and has found nothing to do since (see `deadlock`).
+    pub(super) rested: Cell<bool>,
+    /// When to look for a deadlock; `u64::MAX`: not at all.
+    pub(super) look_at: Cell<u64>,
     /// The task whose end ends the runtime; null for none.
     pub(super) root: Cell<*const Header>,
     /// The stack that was made for the root before anything ran.
@@ -116,6 +123,7 @@ pub(crate) fn current<'a>() -> Option<(&'a Worker, &'a Header)> {
 pub(super) struct Entered<'a> {
     worker: &'a Worker,
     _watched: Watched<'a>,
+    _membership: Membership,
 }
 
 impl<'a> Entered<'a> {
@@ -123,7 +131,12 @@ impl<'a> Entered<'a> {
         assert!(current_worker().is_none(), "the thread is a worker already");
         CURRENT.set(worker);
         let slabs = worker.stacks.borrow().slabs();
-        Entered { worker, _watched: Watched::new(slabs, Some(&worker.task)) }
+        let rooted = !worker.root.get().is_null() && worker.sim.is_none();
+        Entered {
+            worker,
+            _watched: Watched::new(slabs, Some(&worker.task)),
+            _membership: Membership::new(worker.remote, &worker.shared, rooted),
+        }
     }
 }
 
@@ -172,6 +185,9 @@ impl Worker {
             budget: Cell::new(0),
             sim: shared.config.seed.map(Sim::new),
             unblocking: Cell::new(0),
+            endless: Cell::new(0),
+            rested: Cell::new(false),
+            look_at: Cell::new(u64::MAX),
             root: Cell::new(ptr::null()),
             cancelled_all: Cell::new(false),
             complain_at: Cell::new(u64::MAX),

@@ -6,6 +6,7 @@ pub(crate) mod poll;
 pub(crate) mod signal;
 pub(crate) mod signal_stack;
 pub(crate) mod socket;
+pub(crate) mod status;
 pub(crate) mod timerfd;
 
 /// Whether `errno` says that the process, or the system, has no descriptor left.
