@@ -40,6 +40,7 @@ mod hook;
 pub(crate) mod loom;
 mod placement;
 mod remote;
+mod room;
 mod run_loop;
 mod shared;
 mod sim;
