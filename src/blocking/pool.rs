@@ -70,7 +70,10 @@ pub(super) fn submit(job: Job) -> Result<(), VecDeque<Job>> {
     let Err(error) = started else { return Ok(()) };
     static WARNED: Once = Once::new();
     WARNED.call_once(|| {
-        report!("no thread for a blocking call: {error} (raise `ulimit -u`)");
+        report!(
+            "no thread for a blocking call: {error} (raise `ulimit -u`, the cgroup's pids.max, or, for its 2 MiB of \
+             addresses, `ulimit -v`)"
+        );
     });
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
     state.threads -= 1;

@@ -91,6 +91,8 @@ pub(crate) struct Header {
     pub(crate) throws: Cell<u32>,
     /// It runs the panic hook.
     pub(crate) in_hook: Cell<bool>,
+    /// It has waited for a stack.
+    pub(crate) starved: Cell<bool>,
     /// It was submitted to this worker alone.
     pub(crate) local: Cell<bool>,
     /// What it waits for: a `Reason`, as its number.
@@ -160,6 +162,7 @@ impl Header {
             unwinding: Cell::new(false),
             throws: Cell::new(0),
             in_hook: Cell::new(false),
+            starved: Cell::new(false),
             local: Cell::new(false),
             reason: Cell::new(0),
             masked: Cell::new(0),

@@ -5,7 +5,9 @@ use core::panic::Location;
 use crate::fiber::Attributes;
 use crate::park::Mask;
 use crate::sched;
-use crate::spawn::{JoinError, JoinHandle, Target, plain, spawn_borrowing, spawn_local_borrowing};
+use crate::spawn::{
+    JoinError, JoinHandle, Target, failed_to_spawn, plain, spawn_borrowing, spawn_local_borrowing,
+};
 
 /// One such task. Private to `gather`, which never forgets one: its destructor is what makes the borrowing
 /// sound.
@@ -14,6 +16,9 @@ pub(super) struct Child<T>(Option<JoinHandle<T>>);
 impl<T> Child<T> {
     /// # Safety
     /// The child has ended (its `wait` has returned), or is dropped, before anything that `f` or its result borrows goes.
+    ///
+    /// # Panics
+    /// If there is no address space for its stack.
     pub(super) unsafe fn spawn<F>(place: &'static Location<'static>, f: F) -> Child<T>
     where
         F: FnOnce() -> T + Send,
@@ -22,14 +27,15 @@ impl<T> Child<T> {
         let target = Target::here();
         let attributes = Attributes { structured: true, ..plain(&target, place) };
         // SAFETY: by this function's contract; both wait for the end.
-        Child(Some(unsafe { spawn_borrowing(target, attributes, f) }))
+        let task = unsafe { spawn_borrowing(target, attributes, f) };
+        Child(Some(task.unwrap_or_else(|error| failed_to_spawn(error))))
     }
 
     /// # Safety
     /// As [`Child::spawn`].
     ///
     /// # Panics
-    /// On a thread that is no worker.
+    /// On a thread that is no worker. If there is no address space for its stack.
     pub(super) unsafe fn spawn_local<F>(place: &'static Location<'static>, f: F) -> Child<T>
     where
         F: FnOnce() -> T,
@@ -41,7 +47,8 @@ impl<T> Child<T> {
         };
         let attributes = Attributes { structured: true, ..plain(&Target::Worker(worker), place) };
         // SAFETY: by this function's contract; both wait for the end.
-        Child(Some(unsafe { spawn_local_borrowing(worker, attributes, f) }))
+        let task = unsafe { spawn_local_borrowing(worker, attributes, f) };
+        Child(Some(task.unwrap_or_else(|error| failed_to_spawn(error))))
     }
 
     /// The result of a child that has ended.

@@ -62,12 +62,12 @@ impl Fresh {
         Some(task)
     }
 
-    /// Moves the older half (rounded up) to `thief`; how many that were.
-    pub(super) fn steal_half(&self, thief: &Fresh) -> usize {
+    /// Moves the older half (rounded up), but at most `most`, to `thief`; how many that were.
+    pub(super) fn steal_half(&self, thief: &Fresh, most: usize) -> usize {
         let loot = Fifo::default();
         {
             let queue = self.queue.lock();
-            for _ in 0..queue.0.len().div_ceil(2) {
+            for _ in 0..queue.0.len().div_ceil(2).min(most) {
                 let Some(task) = queue.0.pop() else { break };
                 // SAFETY: in the queue, so alive; unstarted, so this lock's holder has it to itself.
                 unsafe { task.as_ref() }.placed.set(true);

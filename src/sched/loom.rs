@@ -246,7 +246,7 @@ impl Runtime {
             if phase == Phase::Exiting || phase == Phase::Cancelling && shared.exit_if_quiescent() {
                 return ran;
             }
-            if let Some(look) = shared.watch(index, watch, now) {
+            if let Some(look) = shared.watch(index, watch, now, |wanted| wanted) {
                 shared.sleep(index, phase, |quiet| {
                     let for_ever = look == u64::MAX;
                     self.eventfds[index].poll(quiet && for_ever);

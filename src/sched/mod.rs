@@ -49,6 +49,7 @@ pub(crate) mod loom;
 mod placement;
 mod remote;
 mod rest;
+mod room;
 mod run_loop;
 mod shared;
 mod sim;

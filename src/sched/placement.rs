@@ -13,7 +13,7 @@
 //!    and one that only serves sockets has no watcher either.
 //! 4. A worker that takes a closure and has many more live tasks than the worker with the fewest (by a
 //!    twentieth and [`MARGIN`]) hands it over. That spreads what stays (connections) and keeps short tasks local.
-//!    It does so once for a closure, and not with one that was stolen: the other worker may be the blocked one.
+//!    It does so if there is a stack for it there (see `room`), once for a closure, and not with one that was stolen: the other worker may be the blocked one.
 //! 5. A worker that is never idle looks around every [`BUSY_LOOK_NS`], for queues whose owners have taken nothing since.
 //! 6. A spawn from outside goes to the worker with the fewest live and queued tasks.
 //!
@@ -168,7 +168,7 @@ impl Shared {
     }
 
     /// The worker with the fewest live and queued tasks, but for `except`, and how many those are.
-    fn least_loaded(&self, except: usize) -> (usize, &'static Remote) {
+    pub(super) fn least_loaded(&self, except: usize) -> (usize, &'static Remote) {
         let mut best = (usize::MAX, self.remotes[0]);
         for (index, remote) in self.remotes.iter().enumerate() {
             // Relaxed: a hint.
@@ -205,8 +205,14 @@ impl Worker {
 /// The part of worker `index`, whose `watch` is its own.
 impl Shared {
     /// Before sleeping: rules 2 and 3. Returns until when to sleep at the latest (`u64::MAX`: no limit), or
-    /// None if there is now something to do.
-    pub(super) fn watch(&self, index: usize, watch: &Watch, now: u64) -> Option<u64> {
+    /// None if there is now something to do. `room` tells how many of so many closures this worker has stacks for.
+    pub(super) fn watch(
+        &self,
+        index: usize,
+        watch: &Watch,
+        now: u64,
+        room: impl Fn(usize) -> usize,
+    ) -> Option<u64> {
         if self.workers() == 1 {
             return Some(u64::MAX);
         }
@@ -228,7 +234,7 @@ impl Shared {
             // Woken by something else, with nothing to do.
             return Some(watch.looked_at.get() + interval);
         }
-        if self.steal(index, watch, now, PATIENCE_NS) {
+        if self.steal(index, watch, now, PATIENCE_NS, room) {
             watch.interval.set(0);
             self.cease_watching(index);
             // There may be work for a third.
@@ -289,23 +295,30 @@ impl Shared {
 
     /// Rule 5.
     #[inline]
-    pub(super) fn look_around(&self, index: usize, watch: &Watch, now: u64) {
+    pub(super) fn look_around(&self, index: usize, watch: &Watch, now: u64, room: impl Fn(usize) -> usize) {
         if self.workers() > 1 && now >= watch.looked_at.get() + BUSY_LOOK_NS {
-            self.look_around_now(index, watch, now);
+            self.look_around_now(index, watch, now, room);
         }
     }
 
     #[cold]
-    fn look_around_now(&self, index: usize, watch: &Watch, now: u64) {
+    fn look_around_now(&self, index: usize, watch: &Watch, now: u64, room: impl Fn(usize) -> usize) {
         // What was noted before this worker slept says nothing.
         if watch.busy.replace(true) {
-            self.steal(index, watch, now, u64::MAX);
+            self.steal(index, watch, now, u64::MAX, room);
         }
         self.note(watch, now);
     }
 
     /// Rule 2 (and 5): steals from the first queue that would take its owner longer than `patience`.
-    fn steal(&self, index: usize, watch: &Watch, now: u64, patience: u64) -> bool {
+    fn steal(
+        &self,
+        index: usize,
+        watch: &Watch,
+        now: u64,
+        patience: u64,
+        room: impl Fn(usize) -> usize,
+    ) -> bool {
         let elapsed = now.saturating_sub(watch.looked_at.get()).max(1);
         for (victim, remote) in self.remotes.iter().enumerate() {
             let waiting = remote.fresh.len_hint() as u64;
@@ -315,7 +328,8 @@ impl Shared {
             let taken = remote.fresh.taken_hint().saturating_sub(watch.taken[victim].get());
             // waiting / (taken / elapsed) > PATIENCE, without the division.
             let slow = u128::from(waiting) * u128::from(elapsed) > u128::from(taken) * u128::from(patience);
-            if slow && remote.fresh.steal_half(&self.remotes[index].fresh) > 0 {
+            let most = if slow { room(waiting.div_ceil(2) as usize) } else { 0 };
+            if most > 0 && remote.fresh.steal_half(&self.remotes[index].fresh, most) > 0 {
                 return true;
             }
         }

@@ -29,6 +29,7 @@ use super::deadlock::Request;
 use super::fresh::Fresh;
 use crate::fiber::Header;
 use crate::reactor::Waker;
+use crate::stack::Room;
 use crate::util::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::util::lock::Lock;
 
@@ -57,6 +58,9 @@ pub(crate) struct Remote {
     /// Replaced when another worker takes this remote over.
     waker: Lock<Option<Box<dyn Wake>>>,
     pub(super) fresh: Fresh,
+    /// Room for stacks, from threads that have spawned tasks here; and for how many in all, written under the lock.
+    donations: Mutex<Vec<Room>>,
+    donated: AtomicUsize,
     pub(super) counts: Counts,
     /// How often the worker has come to a rest, and has left one (see `deadlock`).
     rests: plain::AtomicU64,
@@ -74,6 +78,8 @@ pub(super) struct Counts {
     pub(super) finished: AtomicU64,
     /// Tasks that live on this worker: started, not ended.
     pub(super) started: AtomicUsize,
+    /// Stacks that the worker can have for the asking, in use or not; but for donations. See `room`.
+    pub(super) slots: AtomicUsize,
     /// When the worker last looked at what delays a shutdown.
     pub(super) complained: AtomicU64,
 }
@@ -107,6 +113,8 @@ impl Remote {
             sleep: AtomicU8::new(AWAKE),
             waker: Lock::new(None),
             fresh: Fresh::default(),
+            donations: Mutex::new(Vec::new()),
+            donated: AtomicUsize::new(0),
             counts: Counts::default(),
             rests: plain::AtomicU64::new(0),
             asked: plain::AtomicU8::new(Request::Nothing as u8),
@@ -116,6 +124,10 @@ impl Remote {
     /// Back to the pool, when no live task has this for its home.
     pub(super) fn give_back(&'static self) {
         *self.waker.lock() = None;
+        while let Some(room) = self.take_donation() {
+            drop(room);
+        }
+        self.counts.slots.store(0, Ordering::Relaxed);
         // Relaxed: the pool's lock publishes it to the next worker.
         self.counts.submitted.store(0, Ordering::Relaxed);
         self.counts.finished.store(0, Ordering::Relaxed);
@@ -130,6 +142,39 @@ impl Remote {
 
     pub(super) fn set_waker(&self, waker: Box<dyn Wake>) {
         *self.waker.lock() = Some(waker);
+    }
+
+    /// Leaves room for stacks, for the worker to take.
+    pub(super) fn donate(&self, room: Room) {
+        let slots = room.slots();
+        let mut donations = self.donations.lock().unwrap_or_else(PoisonError::into_inner);
+        donations.push(room);
+        // Relaxed: a hint; exact under the lock.
+        self.donated.store(self.donated.load(Ordering::Relaxed) + slots, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_donation(&self) -> Option<Room> {
+        // Relaxed: a hint; who misses one comes again.
+        if self.donated.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut donations = self.donations.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = donations.pop()?;
+        // Relaxed: as above.
+        self.donated.store(self.donated.load(Ordering::Relaxed) - room.slots(), Ordering::Relaxed);
+        Some(room)
+    }
+
+    /// How many tasks it has stacks for, those that live there and those that wait to start. A hint.
+    pub(super) fn room(&self) -> usize {
+        // Relaxed, both: hints.
+        self.counts.slots.load(Ordering::Relaxed) + self.donated.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has a stack for one more task, and so many more. A hint.
+    pub(super) fn has_room(&self, more: usize) -> bool {
+        // Relaxed: a hint.
+        self.counts.started.load(Ordering::Relaxed) + self.fresh.len_hint() + more < self.room()
     }
 
     /// W1 for the inbox.

@@ -2,8 +2,6 @@
 
 use core::ptr::NonNull;
 use core::time::Duration;
-use std::io;
-use std::sync::Once;
 use std::thread;
 
 use super::TICK_NS;
@@ -39,8 +37,6 @@ const COMPLAIN_NS: u64 = 5_000_000_000;
 /// 1 s, a worker spent 7 µs on a sleep, at a median lateness of 15 to 20 µs; at this spacing 2.2 µs, at 72 µs.
 const SPACING_NS: u64 = 100_000;
 const CROWD: usize = 64;
-/// How long closures that found no stack wait before the next try, if no task ends before.
-const STARVED_NS: u64 = 10_000_000;
 
 impl Worker {
     /// Runs tasks until the runtime ends.
@@ -109,6 +105,7 @@ impl Worker {
         let placed = unsafe { &task.as_ref().placed };
         if !placed.get()
             && let Some(other) = self.overloaded()
+            && self.has_room_at(other, task)
         {
             placed.set(true);
             // SAFETY: just taken, so unstarted and in no queue; its reference moves along.
@@ -210,9 +207,9 @@ impl Worker {
         } else {
             None
         };
-        let Some(carrier) = reserved.or_else(|| self.carrier(header.stack_size)) else {
-            // SAFETY: in no queue, by this function's contract; its reference keeps it alive.
-            unsafe { self.starved.push(task) };
+        let Some(carrier) = reserved.or_else(|| self.carrier_for(header)) else {
+            // SAFETY: in no queue, by this function's contract.
+            unsafe { self.starve(task) };
             return None;
         };
         let home: *const super::remote::Remote = self.remote;
@@ -222,37 +219,17 @@ impl Worker {
             header.state.set_cancelled();
         }
         self.count_started(1);
+        if header.local.get() {
+            self.local_unstarted.set(self.local_unstarted.get() - 1);
+        }
+        if header.stack_size != self.shared.stack_size() {
+            self.count_unusual(1);
+        }
+        if header.starved.get() {
+            // Where one stack was, there may be more.
+            self.retry_starved();
+        }
         Some(carrier)
-    }
-
-    /// Makes the root's stack, before anything runs that could not be undone.
-    ///
-    /// # Errors
-    /// No stack of that size can be had.
-    pub(super) fn reserve_root(&self, size: usize) -> io::Result<()> {
-        let stack = self.stacks.borrow_mut().take(size)?;
-        *self.root_carrier.borrow_mut() = Some(Carrier::new(stack));
-        Ok(())
-    }
-
-    /// An idle carrier of that size, or a new one.
-    fn carrier(&self, size: usize) -> Option<Carrier> {
-        if size == self.shared.stack_size()
-            && let Some(carrier) = self.take_carrier()
-        {
-            return Some(carrier);
-        }
-        let stack = self.stacks.borrow_mut().take(size);
-        match stack {
-            Ok(stack) => Some(Carrier::new(stack)),
-            Err(error) => {
-                static WARNED: Once = Once::new();
-                WARNED.call_once(|| {
-                    report!("no stack for a task, which waits until another one ends: {error}");
-                });
-                None
-            }
-        }
     }
 
     /// After the end of a task.
@@ -268,7 +245,8 @@ impl Worker {
         if header.stack_size == self.shared.stack_size() {
             self.carriers.borrow_mut().push_back(carrier);
         } else {
-            self.stacks.borrow_mut().give(carrier.retire());
+            self.retire_carrier(carrier);
+            self.count_unusual(-1);
         }
         header.run.set(Run::Done);
         header.state.finish();
@@ -279,7 +257,7 @@ impl Worker {
         }
         // SAFETY: the reference that came with the submission.
         drop(unsafe { FiberRef::from_raw(task) });
-        self.retry_starved(true);
+        self.retry_starved();
     }
 
     /// Every few switches: the clock, the timers, the kernel.
@@ -310,7 +288,8 @@ impl Worker {
     fn look(&self, now: u64) {
         self.last_tick.set(now);
         self.trim(now, TRIM_BUSY);
-        self.shared.look_around(self.index, &self.watch, now);
+        self.shared.look_around(self.index, &self.watch, now, |wanted| self.room_for(wanted));
+        self.retry_starved_at(now);
         self.complain(now);
         if self.reactor.has_waiters() {
             self.ask_kernel(Some(Duration::ZERO));
@@ -373,6 +352,7 @@ impl Worker {
         self.answer();
         let now = self.now();
         self.fire(now);
+        let retry = self.retry_starved_at(now);
         if !self.queue.is_empty() {
             // Timers alone, one after the other, could keep the worker from all else.
             if now >= self.last_tick.get() + TICK_NS {
@@ -381,9 +361,9 @@ impl Worker {
         } else {
             let complain = self.complain(now);
             let trim = self.trim(now, TRIM_IDLE);
-            if let Some(look) = self.shared.watch(self.index, &self.watch, now) {
-                // Nothing but time, or a task's end, gives the starved a stack.
-                let retry = if self.starved.is_empty() { u64::MAX } else { now + STARVED_NS };
+            if let Some(look) =
+                self.shared.watch(self.index, &self.watch, now, |wanted| self.room_for(wanted))
+            {
                 let due = [self.next_timer(), look, complain, trim, retry].into_iter().min();
                 // A worker that watches over closures, or wants stacks, has something to wait for.
                 let rests = look == u64::MAX && self.may_rest();
@@ -392,7 +372,6 @@ impl Worker {
                 self.fire(now);
                 self.last_tick.set(now);
             }
-            self.retry_starved(false);
         }
         true
     }
@@ -420,24 +399,6 @@ impl Worker {
         }
         self.timerfd.arm_at(due).expect("a timerfd takes any time");
         self.armed.set(due);
-    }
-
-    /// Closures that found no stack try again: here, if a stack is free or will be, or else on another worker.
-    pub(super) fn retry_starved(&self, here: bool) {
-        let here = here || self.has_tasks();
-        while let Some(task) = self.starved.pop() {
-            // SAFETY: in the queue, so alive; unstarted, so this worker's alone.
-            let local = unsafe { task.as_ref() }.local.get();
-            if here || local {
-                // SAFETY: just popped, so in no queue; its reference moves along.
-                unsafe { self.queue.push(task) };
-            } else {
-                let other = self.shared.busiest_or_next(self.index);
-                // SAFETY: just popped, so unstarted and in no queue; its reference moves along.
-                unsafe { other.fresh.push(task) };
-                other.notify();
-            }
-        }
     }
 
     /// Shutdown: every task that lives here is cancelled, once.
@@ -484,6 +445,12 @@ impl Worker {
                 let task = unsafe { task.as_ref() };
                 report!("the runtime cannot end yet: {}", describe(task));
             });
+            if !self.starved.is_empty() {
+                report!(
+                    "the runtime cannot end yet: {} closures wait for a stack to be dropped on",
+                    self.starved.len()
+                );
+            }
             for (index, started) in self.shared.silent_workers(self.index) {
                 report!(
                     "the runtime cannot end yet: worker {index} has {started} tasks that have not ended, and one of them \
@@ -499,11 +466,9 @@ impl Worker {
     /// The end: no task is left, the stacks go home.
     fn retire(&self) {
         debug_assert!(self.queue.is_empty() && self.starved.is_empty());
-        let mut stacks = self.stacks.borrow_mut();
         for carrier in self.carriers.borrow_mut().drain(..) {
-            stacks.give(carrier.retire());
+            self.retire_carrier(carrier);
         }
-        drop(stacks);
         // What late posters have pushed: ended tasks, for their references.
         self.drain_inbox();
     }

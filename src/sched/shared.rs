@@ -174,14 +174,6 @@ impl Shared {
         })
     }
 
-    /// The worker on which most tasks live; if none lives anywhere, the one after `index`.
-    pub(super) fn busiest_or_next(&self, index: usize) -> &'static Remote {
-        // Relaxed: a hint.
-        let started = |remote: &&&Remote| remote.counts.started.load(Ordering::Relaxed);
-        let busiest = self.remotes.iter().max_by_key(started).filter(|remote| started(remote) > 0);
-        busiest.unwrap_or(&self.remotes[(index + 1) % self.remotes.len()])
-    }
-
     /// S1 to S5 of `remote`, for worker `index`, which saw `phase` before it found nothing to do. `kernel` is
     /// called once: with true it may wait for events, with false it only looks for them.
     pub(super) fn sleep(&self, index: usize, phase: Phase, kernel: impl FnOnce(bool)) {

@@ -15,6 +15,7 @@ use core::ptr::NonNull;
 use core::time::Duration;
 use std::time::Instant;
 
+use super::room::STARVED_NS;
 use super::shared::Phase;
 use super::worker::Worker;
 use crate::fiber::Header;
@@ -108,7 +109,6 @@ impl Worker {
             self.ask_kernel(Some(Duration::ZERO));
         }
         self.drain_inbox();
-        self.retry_starved(true);
         if !self.queue.is_empty() || self.remote.fresh.len_hint() != 0 {
             return true;
         }
@@ -124,6 +124,12 @@ impl Worker {
         }
         if self.reactor.has_waiters() {
             self.sleep(u64::MAX, clock::now_ns(), phase, false);
+            return true;
+        }
+        if !self.starved.is_empty() {
+            // What they lack may come from other parts of the program, and that takes real time.
+            std::thread::sleep(Duration::from_nanos(STARVED_NS));
+            self.retry_starved();
             return true;
         }
         self.nothing_will_happen(sim);

@@ -56,8 +56,8 @@ fn start_threads(shared: &Arc<Shared>, first: usize) -> io::Result<Vec<JoinHandl
             Ok(thread) => threads.push(thread),
             Err(error) => {
                 let message = format!(
-                    "layby: a worker thread cannot be started: {error} (raise \
-                     `ulimit -u`, or start fewer workers)"
+                    "layby: a worker thread cannot be started: {error} (raise `ulimit -u`, the cgroup's pids.max, \
+                     or, for its 8 MiB of addresses, `ulimit -v`; or start fewer workers)"
                 );
                 failure = Some(io::Error::new(error.kind(), message));
                 break;

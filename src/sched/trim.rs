@@ -4,9 +4,10 @@
 //! neither of the two system calls nor the page faults of a cold stack is paid. So no carrier is retired while it may be
 //! needed again; but after a spike of tasks the memory goes back. The rule looks at windows of one second:
 //!
-//! > Carriers that were idle during the whole of a window, but for [`KEEP`], are retired after it.
+//! > Carriers that were idle during the whole of a window are retired after it, if they are more than [`KEEP`].
 //!
-//! That is the least number of idle carriers seen in the window; the coldest go first. A million of them take about
+//! That is the least number of idle carriers seen in the window; the coldest go first. All of them go: to keep some of a
+//! thousand would save the next thousand little, and each may have touched its whole stack. A million of them take about
 //! a second, in slices, so that the worker can look after ready tasks in between. A worker that has nothing to trim sets no
 //! timer for it: an idle runtime wakes never.
 
@@ -15,7 +16,7 @@ use core::cell::Cell;
 use super::worker::Worker;
 use crate::fiber::Carrier;
 
-/// So many idle carriers are always kept.
+/// So few idle carriers are not worth a timer.
 const KEEP: usize = 32;
 const WINDOW_NS: u64 = 1_000_000_000;
 
@@ -50,22 +51,24 @@ impl Worker {
     pub(super) fn trim(&self, now: u64, slice: usize) -> u64 {
         let Trim { until, least, excess } = &self.trim;
         let idle = self.carriers.borrow().len();
-        if idle <= KEEP {
+        excess.set(excess.get().min(idle));
+        if idle <= KEEP && excess.get() == 0 {
             until.set(u64::MAX);
-            excess.set(0);
             return u64::MAX;
         }
         if until.get() == u64::MAX {
             until.set(now + WINDOW_NS);
             least.set(idle);
         } else if now >= until.get() {
-            excess.set(least.get().saturating_sub(KEEP));
+            // Those that were retired within the window were idle, too.
+            let unused = least.get().min(idle);
+            excess.set(if unused > KEEP { unused } else { 0 });
             until.set(now + WINDOW_NS);
             least.set(idle);
         }
         for _ in 0..slice.min(excess.get()) {
             let Some(carrier) = self.carriers.borrow_mut().pop_front() else { break };
-            self.stacks.borrow_mut().give(carrier.retire());
+            self.retire_carrier(carrier);
             excess.set(excess.get() - 1);
         }
         if excess.get() > 0 {
@@ -75,6 +78,8 @@ impl Worker {
             // Not one wake-up more, only to find this.
             until.set(u64::MAX);
         }
+        // Room for all there are, in use or not, so that the end of a task allocates nothing.
+        self.carriers.borrow_mut().shrink_to(self.carrier_count.get());
         until.get()
     }
 }

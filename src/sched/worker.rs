@@ -17,7 +17,7 @@ use super::trim::Trim;
 use crate::fiber::overflow::{self, Watched};
 use crate::fiber::{Carrier, Header, Run};
 use crate::reactor::Reactor;
-use crate::stack::Pool;
+use crate::stack::{Guard, Pool};
 use crate::sys::clock;
 use crate::sys::signal_stack::SignalStack;
 use crate::sys::timerfd::TimerFd;
@@ -43,10 +43,22 @@ pub(crate) struct Worker {
     pub(super) watch: Watch,
     /// Idle stacks, each with its looping coroutine; the last one is the hottest.
     pub(super) carriers: RefCell<VecDeque<Carrier>>,
+    /// How many carriers there are, idle ones and others.
+    pub(super) carrier_count: Cell<usize>,
     pub(super) trim: Trim,
     pub(super) stacks: RefCell<Pool>,
-    /// Closures that could not get a stack; they wait until a task ends.
+    /// For how many tasks there are addresses; `usize::MAX` where nobody counts. This and what follows: see `room`.
+    pub(super) reserved: Cell<usize>,
+    /// How many tasks live here whose stacks are not of the runtime's size.
+    pub(super) unusual: Cell<usize>,
+    /// How many tasks that may start here only have not.
+    pub(super) local_unstarted: Cell<usize>,
+    /// Closures that could not get a stack.
     pub(super) starved: Fifo<Header>,
+    /// How many of them want a stack of the runtime's size.
+    pub(super) starved_usual: Cell<usize>,
+    /// When to try next to get one for them.
+    pub(super) retry_at: Cell<u64>,
     pub(crate) reactor: Reactor,
     pub(crate) timers: RefCell<Wheel>,
     /// When the timers were last looked at.
@@ -172,9 +184,15 @@ impl Worker {
             last_tick: Cell::new(now),
             watch: Watch::new(shared.workers()),
             carriers: RefCell::default(),
+            carrier_count: Cell::new(0),
             trim: Trim::new(),
             stacks: RefCell::new(Pool::new(shared.config.guard)),
+            reserved: Cell::new(if shared.config.guard == Guard::Marker { 0 } else { usize::MAX }),
+            unusual: Cell::new(0),
+            local_unstarted: Cell::new(0),
             starved: Fifo::default(),
+            starved_usual: Cell::new(0),
+            retry_at: Cell::new(0),
             reactor,
             timers: RefCell::new(Wheel::new(now)),
             last_fired: Cell::new(now),
@@ -218,6 +236,7 @@ impl Worker {
         bump(&self.remote.counts.submitted);
         // SAFETY: alive, by this function's contract.
         unsafe { task.as_ref() }.local.set(true);
+        self.local_unstarted.set(self.local_unstarted.get() + 1);
         // SAFETY: by this function's contract; the reference keeps it alive.
         unsafe { self.queue.push(task) };
     }
@@ -254,12 +273,6 @@ impl Worker {
         unsafe { self.queue.push(self.running()) };
     }
 
-    /// Whether any started task lives here.
-    pub(super) fn has_tasks(&self) -> bool {
-        // Relaxed: own value.
-        self.remote.counts.started.load(Ordering::Relaxed) > 0
-    }
-
     pub(super) fn count_started(&self, change: isize) {
         let started = &self.remote.counts.started;
         // Relaxed: own value, and a hint for others.
@@ -271,7 +284,7 @@ impl Worker {
 fn explain(error: io::Error, what: &str) -> io::Error {
     let remedy = match error.raw_os_error() {
         Some(errno) if crate::sys::is_descriptor_limit(errno) => {
-            " (each worker needs five descriptors; raise `ulimit -n`, or start fewer workers)"
+            " (each worker needs four descriptors; raise `ulimit -n`, or start fewer workers)"
         }
         _ => "",
     };

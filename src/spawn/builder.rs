@@ -44,6 +44,18 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// Makes sure that there will be a stack for one more task, as far as that can be known.
+    ///
+    /// # Errors
+    /// `OutOfMemory`, which names the limit, and what to raise.
+    #[inline]
+    fn make_room(&self, stack_size: usize) -> io::Result<()> {
+        match self {
+            Target::Worker(worker) => worker.make_room(stack_size),
+            Target::Runtime(shared) => shared.make_room(stack_size),
+        }
+    }
+
     /// # Safety
     /// The scheduler takes over one reference to `task`, which was never submitted before and may start on
     /// another thread.
@@ -69,41 +81,57 @@ pub(crate) fn plain(target: &Target<'_>, spawned_at: &'static Location<'static>)
 /// # Safety
 /// What the closure and the result borrow outlives the task: the caller does not return, or unwind, past that
 /// before the task has ended (`JoinHandle::wait` has returned).
+///
+/// # Errors
+/// No address space for its stack; the closure was dropped.
 #[inline]
 pub(crate) unsafe fn spawn_borrowing<F, T>(
     target: Target<'_>,
     attributes: Attributes,
     closure: F,
-) -> JoinHandle<T>
+) -> io::Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + Send,
     T: Send,
 {
+    target.make_room(attributes.stack_size)?;
     // SAFETY: valid until the end by this function's contract; both are Send.
     let (task, owned) = unsafe { make(closure, attributes) };
     // SAFETY: the scheduler's reference; new; Send.
     unsafe { target.submit(task) };
-    JoinHandle::new(owned)
+    Ok(JoinHandle::new(owned))
 }
 
 /// As [`spawn_borrowing`], on the caller's worker, without `Send`.
 ///
 /// # Safety
 /// As [`spawn_borrowing`].
+///
+/// # Errors
+/// As [`spawn_borrowing`].
 pub(crate) unsafe fn spawn_local_borrowing<F, T>(
     worker: &Worker,
     attributes: Attributes,
     closure: F,
-) -> JoinHandle<T>
+) -> io::Result<JoinHandle<T>>
 where
     F: FnOnce() -> T,
 {
+    worker.make_room(attributes.stack_size)?;
     // SAFETY: valid until the end by this function's contract; `submit_local` keeps it on this thread, and a
     // `JoinHandle` of a result that is not Send does not leave it either.
     let (task, owned): (_, Owned<T>) = unsafe { make(closure, attributes) };
     // SAFETY: the scheduler's reference; new.
     unsafe { worker.submit_local(task) };
-    JoinHandle::new(owned)
+    Ok(JoinHandle::new(owned))
+}
+
+/// Where an error cannot be returned: says it as std does for a thread.
+#[cold]
+#[inline(never)]
+#[track_caller]
+pub(crate) fn failed_to_spawn(error: io::Error) -> ! {
+    panic!("failed to spawn task: {error}")
 }
 
 /// Spawns a task: `f` runs concurrently with the caller, on a stack of its own.
@@ -114,7 +142,8 @@ where
 /// thread. See [`go!`](crate::go).
 ///
 /// # Panics
-/// If the default runtime is needed and cannot be started.
+/// If there is no address space for its stack; [`Builder::spawn`] returns that error. If the default runtime is needed
+/// and cannot be started.
 ///
 /// # Examples
 /// ```
@@ -142,13 +171,13 @@ where
     let target = Target::here();
     let attributes = plain(&target, Location::caller());
     // SAFETY: it borrows nothing.
-    unsafe { spawn_borrowing(target, attributes, f) }
+    unsafe { spawn_borrowing(target, attributes, f) }.unwrap_or_else(|error| failed_to_spawn(error))
 }
 
 /// Spawns a task on the caller's worker: `f` and its result need not be `Send`.
 ///
 /// # Panics
-/// On a thread that is no worker. ([`Builder::spawn_local`] fails there instead.)
+/// On a thread that is no worker, or if there is no address space for its stack. ([`Builder::spawn_local`] fails there instead.)
 ///
 /// # Examples
 /// ```
@@ -168,7 +197,7 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    Builder::new().spawn_local(f).unwrap_or_else(|error| panic!("spawn_local: {error}"))
+    Builder::new().spawn_local(f).unwrap_or_else(|error| failed_to_spawn(error))
 }
 
 /// Settings for one task.
@@ -216,7 +245,9 @@ impl Builder {
     /// As [`spawn`].
     ///
     /// # Errors
-    /// `InvalidInput` if the stack size is below 32 KiB or absurdly large.
+    /// `InvalidInput` if the stack size is below 32 KiB or absurdly large. `OutOfMemory` if there is no address space
+    /// for the stack: the message names the limit that was met, and what to raise. (Where the kernel has no guard markers, before
+    /// Linux 6.13, nobody can know that beforehand: the task waits for a stack, and a warning says so.)
     #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
@@ -227,13 +258,13 @@ impl Builder {
         let target = Target::here();
         let attributes = self.attributes(target.stack_size(), Location::caller());
         // SAFETY: it borrows nothing.
-        Ok(unsafe { spawn_borrowing(target, attributes, f) })
+        unsafe { spawn_borrowing(target, attributes, f) }
     }
 
     /// As [`spawn_local`].
     ///
     /// # Errors
-    /// `InvalidInput` as for [`spawn`](Builder::spawn); `Unsupported` on a thread that is no worker.
+    /// `InvalidInput` and `OutOfMemory` as for [`spawn`](Builder::spawn); `Unsupported` on a thread that is no worker.
     #[track_caller]
     pub fn spawn_local<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
@@ -250,7 +281,7 @@ impl Builder {
         })?;
         let attributes = self.attributes(worker.shared.stack_size(), Location::caller());
         // SAFETY: it borrows nothing.
-        Ok(unsafe { spawn_local_borrowing(worker, attributes, f) })
+        unsafe { spawn_local_borrowing(worker, attributes, f) }
     }
 
     fn attributes(self, stack_size: usize, spawned_at: &'static Location<'static>) -> Attributes {

@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
 
-use super::builder::{Target, plain, spawn_borrowing};
+use super::builder::{Target, failed_to_spawn, plain, spawn_borrowing};
 use super::cell::{Failure, Owned, make};
 use super::error::JoinError;
 use super::handle::JoinHandle;
@@ -72,7 +72,7 @@ where
     let target = Target::of(shared);
     let attributes = plain(&target, Location::caller());
     // SAFETY: it borrows nothing.
-    unsafe { spawn_borrowing(target, attributes, f) }
+    unsafe { spawn_borrowing(target, attributes, f) }.unwrap_or_else(|error| failed_to_spawn(error))
 }
 
 /// Runs a task on a runtime while the caller waits.
@@ -86,7 +86,8 @@ where
     let attributes = Attributes { stack_size: stack::ROOT_SIZE, ..plain(&target, Location::caller()) };
     // SAFETY: the wait below cannot be cancelled and does not unwind: it is the next thing, and ends with
     // the task.
-    let task = unsafe { spawn_borrowing(target, attributes, f) };
+    let task =
+        unsafe { spawn_borrowing(target, attributes, f) }.unwrap_or_else(|error| failed_to_spawn(error));
     let mask = Mask::new();
     task.wait();
     drop(mask);

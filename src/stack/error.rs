@@ -18,9 +18,9 @@ pub(super) struct Exhausted {
 pub(super) enum What {
     /// Larger than any address space.
     Size,
-    /// Addresses. `mappings` says whether guards take mappings too, as the system reports both
-    /// limits alike.
-    Addresses { mappings: bool },
+    /// Addresses, or what the system reports alike: `ulimit -v` and `ulimit -d` in bytes, if they are set,
+    /// and whether guards take mappings, too.
+    Addresses { limit: Option<usize>, data: Option<usize>, mappings: bool },
     /// Mappings, of which the kernel grants a process `limit`.
     Mappings { limit: usize },
     /// Memory of the kernel's own.
@@ -43,12 +43,21 @@ impl fmt::Display for Exhausted {
         let size = self.size;
         match self.what {
             What::Size => write!(f, "a stack of {size} bytes does not fit any address space"),
-            What::Addresses { mappings } => {
-                write!(
-                    f,
-                    "no address space for a stack of {size} bytes: raise `ulimit -v`, or \
-                     vm.overcommit_ratio where vm.overcommit_memory is 2"
-                )?;
+            What::Addresses { limit, data, mappings } => {
+                write!(f, "no address space for a stack of {size} bytes: raise ")?;
+                let set =
+                    [("v", limit), ("d", data)].into_iter().filter_map(|(flag, limit)| Some((flag, limit?)));
+                let mut or = "";
+                for (flag, bytes) in set {
+                    write!(f, "{or}`ulimit -{flag}` (now {} KiB)", bytes / 1024)?;
+                    or = " or ";
+                }
+                if or.is_empty() {
+                    // Neither is set, so which limit it was is a guess.
+                    return f.write_str(
+                        "`ulimit -v`, vm.max_map_count, or vm.overcommit_ratio where vm.overcommit_memory is 2",
+                    );
+                }
                 if mappings { f.write_str(", or vm.max_map_count") } else { Ok(()) }
             }
             What::Mappings { limit } => write!(

@@ -1,5 +1,7 @@
 //! Where things lie in a slot: arithmetic only, no memory.
 
+use std::io;
+
 use super::{GUARD_SIZE, MIN_SIZE};
 
 /// Colours that stacks of a class go through before the first comes again.
@@ -36,6 +38,15 @@ impl Layout {
         // Pointers reach no further than this from the start of a mapping.
         isize::try_from(stride).ok()?;
         Some(Layout { guard, size, stride })
+    }
+
+    /// Bytes of so many slots.
+    ///
+    /// # Errors
+    /// `OutOfMemory` if that is more than pointers can span.
+    pub(super) fn span(&self, count: u32) -> io::Result<usize> {
+        let len = self.stride.checked_mul(count as usize);
+        len.filter(|&len| isize::try_from(len).is_ok()).ok_or(io::ErrorKind::OutOfMemory.into())
     }
 
     /// The size class that serves a request of `size` bytes; `None` on overflow.

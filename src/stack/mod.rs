@@ -56,6 +56,7 @@ mod error;
 mod guard;
 mod layout;
 mod pool;
+mod room;
 mod slab;
 #[expect(clippy::module_inception, reason = "the type is what the module is about")]
 mod stack;
@@ -64,6 +65,7 @@ mod tests;
 
 pub(crate) use guard::Guard;
 pub(crate) use pool::Pool;
+pub(crate) use room::Room;
 pub(crate) use slab::Slabs;
 pub(crate) use stack::Stack;
 

@@ -1,7 +1,6 @@
 //! [`Pool`]: one worker's stacks, by size.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::ptr::NonNull;
@@ -11,6 +10,7 @@ use super::DEFAULT_SIZE;
 use super::error::{Exhausted, What};
 use super::guard::Guard;
 use super::layout::Layout;
+use super::room::{Room, no_addresses};
 #[cfg(test)]
 use super::slab::Slot;
 use super::slab::{Slab, Slabs};
@@ -22,7 +22,7 @@ const FIRST_SLOTS: u32 = 16;
 /// Address space that a first slab may take, if it has more than one slot.
 const FIRST_BYTES: usize = 8 << 20;
 /// Each slab has this many times the slots of the one before.
-const GROWTH: u32 = 4;
+pub(super) const GROWTH: u32 = 4;
 /// Slots in the largest slab, unless they take more than [`MOST_BYTES`].
 const MOST_SLOTS: u32 = 4096;
 /// Address space that a slab may take, if it has more than one slot.
@@ -67,25 +67,84 @@ impl Pool {
     /// with [`Guard::Protect`]) or page tables. Of kind `InvalidInput` if `size` exceeds any
     /// address space. The pool is as good as before; a later call may succeed.
     pub(crate) fn take(&mut self, size: usize) -> io::Result<Stack> {
-        let too_large = || Exhausted::error(What::Size, size, None);
-        let class = match Layout::round(size, self.page).ok_or_else(too_large)? {
-            size if size == self.default.layout.size => &mut self.default,
-            size => match self.others.entry(size) {
-                Entry::Occupied(class) => class.into_mut(),
-                Entry::Vacant(place) => {
-                    let layout = Layout::new(size, self.page).ok_or_else(too_large)?;
-                    let mut class = Class::new(layout);
-                    let stack = class.take(&self.slabs, self.guard);
-                    // A class that got its slab, if perhaps no guard, must go on with it; one that
-                    // got nothing is not worth keeping.
-                    if class.slots > 0 {
-                        place.insert(class);
-                    }
-                    return stack;
-                }
-            },
+        let Pool { guard, ref slabs, .. } = *self;
+        let slabs = Rc::clone(slabs);
+        self.with_class(size, |class| class.take(&slabs, guard))
+    }
+
+    /// Sees to it that there are addresses for so many stacks of a size, in use or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`take`](Self::take). What could be had is kept.
+    pub(crate) fn reserve(&mut self, size: usize, slots: usize) -> io::Result<()> {
+        let Pool { guard, ref slabs, .. } = *self;
+        let slabs = Rc::clone(slabs);
+        self.with_class(size, |class| {
+            while class.slots < slots {
+                class.grow(&slabs, guard)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Sees to it that there is a stack of a size for one more [`take`](Self::take) than was promised so far, as far as addresses
+    /// go. Of the promises at most `open` have not been kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`take`](Self::take); nothing was promised.
+    pub(crate) fn promise(&mut self, size: usize, open: usize) -> io::Result<()> {
+        let Pool { guard, ref slabs, .. } = *self;
+        let slabs = Rc::clone(slabs);
+        self.with_class(size, |class| {
+            let promised = class.promised.min(open) + 1;
+            while class.free.len() + class.unused < promised {
+                class.grow(&slabs, guard)?;
+            }
+            class.promised = promised;
+            Ok(())
+        })
+    }
+
+    /// Makes stacks of addresses that somebody else has found.
+    ///
+    /// # Errors
+    ///
+    /// No memory for the tables beside them. The room is gone.
+    pub(crate) fn adopt(&mut self, room: Room) -> io::Result<()> {
+        let slabs = Rc::clone(&self.slabs);
+        self.with_class(room.layout().size, |class| class.add(&slabs, room))
+    }
+
+    /// How many stacks of a size have ever been mapped, and how many of them were ever handed out.
+    pub(crate) fn slots(&self, size: usize) -> (usize, usize) {
+        let size = Layout::round(size, self.page);
+        let class = if size == Some(self.default.layout.size) {
+            Some(&self.default)
+        } else {
+            size.and_then(|size| self.others.get(&size))
         };
-        class.take(&self.slabs, self.guard)
+        class.map_or((0, 0), |class| (class.slots, class.slots - class.unused))
+    }
+
+    /// Calls `f` with the class that serves a size.
+    fn with_class<R>(&mut self, size: usize, f: impl FnOnce(&mut Class) -> io::Result<R>) -> io::Result<R> {
+        let too_large = || Exhausted::error(What::Size, size, None);
+        let size = Layout::round(size, self.page).ok_or_else(too_large)?;
+        if size == self.default.layout.size {
+            return f(&mut self.default);
+        }
+        if let Some(class) = self.others.get_mut(&size) {
+            return f(class);
+        }
+        let mut class = Class::new(Layout::new(size, self.page).ok_or_else(too_large)?);
+        let result = f(&mut class);
+        // It may have mapped a slab that `f` could not go on with; one that got nothing is not worth keeping.
+        if class.slots > 0 {
+            self.others.insert(size, class);
+        }
+        result
     }
 
     /// Takes a stack home. Its memory goes back to the system, its guard stays, its occupant is
@@ -146,64 +205,93 @@ struct Class {
     /// Slots that have been used and are home; the last to come is the first to go. Its capacity
     /// is at least `slots`, so that giving back cannot fail.
     free: Vec<Stack>,
-    /// The slab that fresh slots come from, of this class. All older ones are used up.
-    newest: Option<NonNull<Slab>>,
+    /// The slabs with slots that were never handed out, oldest first.
+    fresh: VecDeque<NonNull<Slab>>,
+    /// How many such slots there are.
+    unused: usize,
     /// Slots in all slabs of the class: the ordinal of the first slot in the next one.
     slots: usize,
     /// Slots to put into the next slab.
     next_count: u32,
+    /// Stacks that [`Pool::promise`] has promised, at most.
+    promised: usize,
 }
 
 impl Class {
     fn new(layout: Layout) -> Class {
-        let next_count = slots_within(FIRST_SLOTS, FIRST_BYTES, &layout);
-        Class { layout, free: Vec::new(), newest: None, slots: 0, next_count }
+        let fit = u32::try_from(FIRST_BYTES / layout.stride).unwrap_or(u32::MAX);
+        let next_count = FIRST_SLOTS.min(fit).max(1);
+        Class {
+            layout,
+            free: Vec::new(),
+            fresh: VecDeque::new(),
+            unused: 0,
+            slots: 0,
+            next_count,
+            promised: 0,
+        }
     }
 
     fn take(&mut self, slabs: &Slabs, guard: Guard) -> io::Result<Stack> {
-        if let Some(stack) = self.free.pop() {
-            stack.slab().note_taken();
-            return Ok(stack);
-        }
-        if let Some(slab) = self.newest {
+        let stack = match self.free.pop() {
+            Some(stack) => {
+                stack.slab().note_taken();
+                stack
+            }
+            None => self.take_fresh(slabs, guard)?,
+        };
+        self.promised = self.promised.saturating_sub(1);
+        Ok(stack)
+    }
+
+    /// A slot that was never used.
+    fn take_fresh(&mut self, slabs: &Slabs, guard: Guard) -> io::Result<Stack> {
+        loop {
+            let Some(slab) = self.fresh.front() else {
+                self.grow(slabs, guard)?;
+                continue;
+            };
             // SAFETY: a slab of `slabs`, which the pool keeps as long as it has this class.
             let slab = unsafe { slab.as_ref() };
             if let Some(stack) = slab.take_fresh(guard)? {
+                self.unused -= 1;
                 return Ok(stack);
             }
+            self.fresh.pop_front();
         }
-        let slab = self.grow(slabs, guard)?;
-        // SAFETY: made just now in `slabs`, which outlives this borrow.
-        let slab = unsafe { slab.as_ref() };
-        Ok(slab.take_fresh(guard)?.expect("a new slab has fresh slots"))
     }
 
     /// Adds a slab. If there is no room for one as large as planned, a smaller one will do.
     #[cold]
-    fn grow(&mut self, slabs: &Slabs, guard: Guard) -> io::Result<NonNull<Slab>> {
+    fn grow(&mut self, slabs: &Slabs, guard: Guard) -> io::Result<()> {
         let mut count = self.next_count;
-        let slab = loop {
-            self.free.try_reserve(self.slots + count as usize)?;
-            match slabs.grow(self.layout, count, self.slots) {
-                Ok(slab) => break slab,
+        let room = loop {
+            match Room::map(self.layout, count) {
+                Ok(room) => break room,
                 Err(e) if !mem::is_enomem(&e) => return Err(e),
-                Err(e) if count == 1 => {
-                    let what = What::Addresses { mappings: guard == Guard::Protect };
-                    return Err(Exhausted::error(what, self.layout.size, Some(e)));
-                }
+                Err(e) if count == 1 => return Err(no_addresses(guard, self.layout.size, e)),
                 Err(_) => count = (count / GROWTH).max(1),
             }
         };
-        self.newest = Some(slab);
-        self.slots += count as usize;
-        self.next_count =
-            slots_within(count.saturating_mul(GROWTH).min(MOST_SLOTS), MOST_BYTES, &self.layout);
-        Ok(slab)
+        self.add(slabs, room)?;
+        self.next_count = slots_within(count.saturating_mul(GROWTH), &self.layout);
+        Ok(())
+    }
+
+    /// Makes a slab of a room for slots of this class.
+    fn add(&mut self, slabs: &Slabs, room: Room) -> io::Result<()> {
+        let count = room.slots();
+        self.free.try_reserve(self.slots + count - self.free.len())?;
+        self.fresh.try_reserve(1)?;
+        self.fresh.push_back(slabs.add(room, self.slots));
+        self.slots += count;
+        self.unused += count;
+        Ok(())
     }
 }
 
-/// As many slots as fit `bytes`, but at least 1 and at most `count`.
-fn slots_within(count: u32, bytes: usize, layout: &Layout) -> u32 {
-    let fit = u32::try_from(bytes / layout.stride).unwrap_or(u32::MAX);
-    count.min(fit).max(1)
+/// As many slots as fit a slab, but at least 1 and at most `count`.
+pub(super) fn slots_within(count: u32, layout: &Layout) -> u32 {
+    let fit = u32::try_from(MOST_BYTES / layout.stride).unwrap_or(u32::MAX);
+    count.min(MOST_SLOTS).min(fit).max(1)
 }

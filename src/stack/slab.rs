@@ -12,6 +12,7 @@ use std::{fmt, io, iter};
 
 use super::guard::{self, Guard};
 use super::layout::Layout;
+use super::room::Room;
 use super::stack::Stack;
 use crate::sys::mem;
 
@@ -44,12 +45,6 @@ pub(super) struct Slab {
 }
 
 impl Slab {
-    /// Bytes of a slab of `count` slots; `None` if that is more than pointers can span.
-    pub(super) fn len_for(layout: &Layout, count: u32) -> Option<usize> {
-        let len = layout.stride.checked_mul(count as usize)?;
-        isize::try_from(len).is_ok().then_some(len)
-    }
-
     pub(super) fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -100,7 +95,7 @@ impl Slab {
     fn slot(&self, index: u32) -> NonNull<u8> {
         assert!(index < self.count);
         // SAFETY: `index < count`, so the offset is less than the mapping's length, which fits an
-        // isize (`len_for`).
+        // isize (`Layout::span`).
         unsafe { self.start.add(index as usize * self.layout.stride) }
     }
 
@@ -198,11 +193,11 @@ impl Slabs {
         Slabs { head: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// Maps a slab of `count` slots and adds it to the list, which must not move from now on: the
-    /// slab knows it by its address.
-    pub(super) fn grow(&self, layout: Layout, count: u32, first_ordinal: usize) -> io::Result<NonNull<Slab>> {
-        let len = Slab::len_for(&layout, count).ok_or(io::ErrorKind::OutOfMemory)?;
-        let start = mem::reserve(len)?;
+    /// Makes a slab of `room` and adds it to the list, which must not move from now on: the slab knows it by
+    /// its address.
+    pub(super) fn add(&self, room: Room, first_ordinal: usize) -> NonNull<Slab> {
+        let layout = room.layout();
+        let (start, count) = room.into_mapping();
         // Stack pointers are made from plain addresses.
         start.expose_provenance();
         let slab = NonNull::from(Box::leak(Box::new(Slab {
@@ -218,7 +213,7 @@ impl Slabs {
             protected: Cell::new(0),
         })));
         self.head.store(slab.as_ptr(), Ordering::Release);
-        Ok(slab)
+        slab
     }
 
     /// Whether the slab is in this list.

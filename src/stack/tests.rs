@@ -236,3 +236,39 @@ fn a_stack_of_another_pool_is_refused() {
     let stack = Pool::new(Guard::detect()).take(DEFAULT_SIZE).unwrap();
     Pool::new(Guard::detect()).give(stack);
 }
+
+/// What is reserved can be had with no more addresses, and is not mapped twice.
+#[test]
+fn what_was_reserved_or_promised_is_there() {
+    for guard in guards() {
+        for size in [DEFAULT_SIZE, MIN_SIZE] {
+            let mut pool = Pool::new(guard);
+            pool.reserve(size, 100).unwrap();
+            let (mapped, used) = pool.slots(size);
+            assert!(mapped >= 100 && used == 0, "{mapped}, {used}");
+            let mut stacks: Vec<_> = (0..50).map(|_| pool.take(size).unwrap()).collect();
+            pool.reserve(size, 100).unwrap();
+            assert_eq!(pool.slots(size), (mapped, 50));
+            // Of all those that are left, each can be promised once.
+            for open in 0..mapped - 50 {
+                pool.promise(size, open).unwrap();
+            }
+            assert_eq!(pool.slots(size), (mapped, 50));
+            stacks.extend((50..mapped).map(|_| pool.take(size).unwrap()));
+            assert_eq!(pool.slots(size), (mapped, mapped));
+            // One more slot than there are, by a promise, by another thread's room, and by taking it.
+            pool.promise(size, 0).unwrap();
+            let (promised, _) = pool.slots(size);
+            assert!(promised > mapped);
+            let room = std::thread::spawn(move || Room::new(size, 3).unwrap()).join().unwrap();
+            pool.adopt(room).unwrap();
+            assert_eq!(pool.slots(size), (promised + 3, mapped));
+            stacks.extend((0..promised + 3 - mapped).map(|_| pool.take(size).unwrap()));
+            assert_eq!(pool.slots(size), (promised + 3, promised + 3));
+            // No two of them are the same, and each is a whole stack.
+            stacks.sort_by_key(Stack::limit);
+            assert!(stacks.windows(2).all(|pair| pair[0].base() <= pair[1].limit() - GUARD_SIZE));
+            stacks.into_iter().for_each(|stack| pool.give(stack));
+        }
+    }
+}

@@ -51,7 +51,7 @@ pub(crate) fn reserve(len: usize) -> io::Result<NonNull<u8>> {
     }
     let start = NonNull::new(map.cast::<u8>()).expect("the kernel maps nothing at address 0 unasked");
     // SAFETY: the range was mapped above and is ours alone; the advice changes no contents.
-    match check(unsafe { libc::madvise(map, len, libc::MADV_NOHUGEPAGE) }) {
+    match check(unsafe { libc::madvise(map, len, libc::MADV_NOHUGEPAGE) }).map_err(again_is_enomem) {
         // EINVAL: a kernel built without huge pages.
         Err(e) if e.raw_os_error() != Some(libc::EINVAL) => {
             // SAFETY: the range is the mapping made above, and no pointer to it has left this
@@ -88,7 +88,15 @@ pub(crate) unsafe fn unmap(start: NonNull<u8>, len: usize) {
 /// The range is page-aligned, lies in a mapping from [`reserve`], and nothing uses it any more.
 pub(crate) unsafe fn guard_marker(start: NonNull<u8>, len: usize) -> io::Result<()> {
     // SAFETY: by the caller nobody misses the contents of the range; nothing else changes.
-    check(unsafe { libc::madvise(start.as_ptr().cast(), len, MADV_GUARD_INSTALL) })
+    check(unsafe { libc::madvise(start.as_ptr().cast(), len, MADV_GUARD_INSTALL) }).map_err(again_is_enomem)
+}
+
+/// `madvise` says EAGAIN where the kernel has no memory, or no mapping left to cut one in two: ENOMEM means something else there.
+fn again_is_enomem(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => io::Error::from_raw_os_error(libc::ENOMEM),
+        _ => error,
+    }
 }
 
 /// Makes any touch of the range a SIGSEGV by taking away all access. Cuts the mapping: a guarded
@@ -141,6 +149,24 @@ pub(crate) fn markers_supported() -> bool {
         unsafe { unmap(page, len) };
         installed && faults
     })
+}
+
+/// How many bytes of addresses the process may have (`ulimit -v`); None: no limit is set.
+pub(crate) fn address_limit() -> Option<usize> {
+    limit(libc::RLIMIT_AS)
+}
+
+/// How many bytes of private memory that can be written the process may have (`ulimit -d`), touched or not; None: no
+/// limit is set.
+pub(crate) fn data_limit() -> Option<usize> {
+    limit(libc::RLIMIT_DATA)
+}
+
+fn limit(resource: libc::__rlimit_resource_t) -> Option<usize> {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: there is room for the answer. Should there be none, no limit is known.
+    unsafe { libc::getrlimit(resource, &raw mut limit) };
+    (limit.rlim_cur != libc::RLIM_INFINITY).then(|| usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX))
 }
 
 /// Whether the system says that memory, addresses or mappings are at their limit.

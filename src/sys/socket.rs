@@ -63,6 +63,12 @@ pub(crate) fn is_aborted(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ECONNABORTED)
 }
 
+/// Whether a call has failed for want of descriptors or memory: it may succeed later.
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
+    let of_memory = [libc::ENOBUFS, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|errno| super::is_descriptor_limit(errno) || of_memory.contains(&errno))
+}
+
 /// What [`receive`] does with the bytes that it copies out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Receive {

@@ -14,6 +14,7 @@ use super::{Incoming, TcpStream};
 use crate::io::descriptor::{Descriptor, Transfer};
 use crate::park;
 use crate::reactor::Direction;
+use crate::sleep::sleep;
 use crate::sys::poll::{wait_fd, would_block};
 use crate::sys::socket;
 
@@ -21,6 +22,8 @@ use crate::sys::socket;
 /// one turn. Most begin a task each. A crowd of those that have not started would be taken for the work of a worker that does not
 /// get to it, and moved to an idle one, where they stay: of 1,000 connections one of two workers had 600 at times.
 const COST: u32 = 7;
+/// How long an `accept` that found no descriptor or no memory waits before it says so.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A TCP socket server, listening for connections.
 ///
@@ -173,7 +176,9 @@ impl TcpListener {
     /// No connection is lost: it remains in the queue, or is returned.
     ///
     /// # Errors
-    /// Those of `accept(2)`. With too many open files, the connection remains in the queue.
+    /// Those of `accept(2)`. With too many open files (`EMFILE`, `ENFILE`) or for want of memory, the connection remains
+    /// in the queue, and the error is returned only after a pause of 10 ms (not if it is [non-blocking](TcpListener::set_nonblocking)):
+    /// a loop that accepts again and again would otherwise keep the processor busy, and goes on when files are closed.
     ///
     /// # Examples
     /// ```
@@ -188,13 +193,25 @@ impl TcpListener {
     #[inline(always)]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         park::spend_budget(COST);
-        let (stream, address) = self.socket.perform(
+        let accepted = self.socket.perform(
             Direction::Read,
             self.options.of_socket.patience(),
             |fd| self.accept_now(fd),
             |_| Transfer::Full,
-        )?;
-        Ok((TcpStream::accepted(stream), address))
+        );
+        match accepted {
+            Ok((stream, address)) => Ok((TcpStream::accepted(stream), address)),
+            Err(error) => Err(self.after_a_pause(error)),
+        }
+    }
+
+    /// No connection was taken off the queue, so whoever tries again meets the same error at once: unless it waits.
+    #[cold]
+    fn after_a_pause(&self, error: io::Error) -> io::Error {
+        if socket::is_exhausted(&error) && !self.options.of_socket.nonblocking() {
+            sleep(PAUSE);
+        }
+        error
     }
 
     fn accept_now(&self, fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
