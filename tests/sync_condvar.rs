@@ -1,5 +1,7 @@
 //! `Condvar` and `Barrier`: as std's; no notification is lost, whatever comes with it.
 
+#![cfg(not(loom))] // whose atomics are not for statics
+
 mod common;
 
 use common::{Rng, on, watchdog, workers, yield_until};

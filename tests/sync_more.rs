@@ -1,5 +1,7 @@
 //! `Semaphore`, `Event`, `WaitGroup`: what std lacks. Rows of tokio's, asyncio's and crossbeam's suites are marked.
 
+#![cfg(not(loom))] // whose atomics are not for statics
+
 mod common;
 
 use common::{Rng, on, watchdog, workers, yield_until};

@@ -1,5 +1,7 @@
 //! `Mutex`: as std's, by tasks and threads; its queue, its fairness, and waits that are given up.
 
+#![cfg(not(loom))] // whose atomics are not for statics
+
 mod common;
 
 use common::{Rng, on, watchdog, workers, yield_until};

@@ -1,5 +1,7 @@
 //! `Once`, `OnceLock` and `LazyLock`: as std's; closures that wait, panic or are cancelled.
 
+#![cfg(not(loom))] // whose atomics are not for statics
+
 mod common;
 
 use common::{OnDrop, on, quiet_panics, watchdog, workers, yield_until};

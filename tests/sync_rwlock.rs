@@ -1,5 +1,7 @@
 //! `RwLock`: as std's; readers together, writers alone, in order; waits that are given up.
 
+#![cfg(not(loom))] // whose atomics are not for statics
+
 mod common;
 
 use common::{Rng, on, watchdog, workers, yield_until};
