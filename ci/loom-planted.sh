@@ -103,6 +103,7 @@ plant sync::loom::raw_downgrade sync/raw.rs 's/if before & QUEUED != 0 \{/if bef
 plant sync::loom::raw_release sync/raw.rs 's/(if !unsafe \{ queue.unlink\(self.node\) \} \{\s*)return false;/$1return true;/'
 plant sync::loom::raw_release sync/raw.rs 's/self.lock.note_if_empty\(queue.is_empty\(\)\);//'
 plant sync::loom::raw_a_cancelled sync/raw.rs 's/if readers_are_next \{/if false \&\& readers_are_next {/'
+plant sync::loom::barrier sync/barrier.rs 's/if node.note\(\) != barrier.generation.load\(Ordering::Relaxed\) \{\s*return false;\s*\}//'
 plant sync::loom::condvar sync/condvar.rs 's/self.enlist\(&node\);\n\s*(let mutex = guard.release\(\);)/$1 self.enlist(&node);/'
 plant sync::loom::semaphore sync/semaphore.rs 's/if state & QUEUED != 0 \{\n\s*self.serve\(\);\n\s*\}//'
 plant sync::loom::once sync/once.rs 's/self.queue.wake_older\(round\);//'

@@ -62,7 +62,7 @@ fn debug_is_stds() {
                     let _guard = mutex.lock().unwrap();
                     panic!("expected");
                 };
-                assert!(s.spawn(panics).join().map(|()| ()).is_err());
+                assert!(s.spawn(panics).join().map(|_: ()| ()).is_err());
             });
             (free, held, format!("{mutex:?} {:?} {}", mutex.lock(), mutex.try_lock().unwrap_err()))
         }};

@@ -182,7 +182,7 @@ fn a_lazy_closure_is_shielded() {
         layby::sleep(MS);
         task.cancel();
         assert_eq!(**lazy, 5);
-        assert!(task.join().map(|()| ()).unwrap_err().is_cancelled());
+        assert!(task.join().map(|_: ()| ()).unwrap_err().is_cancelled());
     });
 }
 

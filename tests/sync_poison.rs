@@ -21,7 +21,7 @@ fn a_panic_poisons_and_the_value_can_be_had() {
                 let _guards = (other.0.lock(), other.1.write());
                 panic!("expected");
             });
-            assert!(task.join().map(|()| ()).unwrap_err().is_panic());
+            assert!(task.join().map(|_: ()| ()).unwrap_err().is_panic());
             assert!(locks.0.is_poisoned() && locks.1.is_poisoned());
             assert_eq!(*locks.0.lock().unwrap_err().into_inner(), 1);
             assert!(matches!(locks.0.try_lock(), Err(TryLockError::Poisoned(_))));
@@ -45,7 +45,7 @@ fn get_mut_and_into_inner_tell_of_the_poison() {
         let _guards = (mutex.lock(), lock.write());
         panic!("expected");
     };
-    assert!(catch_unwind(AssertUnwindSafe(panics)).map(|()| ()).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(panics)).map(|_: ()| ()).is_err());
     assert_eq!(*mutex.get_mut().unwrap_err().into_inner(), 1);
     assert_eq!(*lock.get_mut().unwrap_err().into_inner(), 1);
     assert_eq!(mutex.into_inner().map_err(PoisonError::into_inner), Err(1));
@@ -60,7 +60,7 @@ fn a_reader_that_panics_poisons_nothing() {
         let _guard = lock.read();
         panic!("expected");
     };
-    assert!(catch_unwind(AssertUnwindSafe(panics)).map(|()| ()).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(panics)).map(|_: ()| ()).is_err());
     assert!(!lock.is_poisoned());
 }
 
@@ -110,7 +110,7 @@ fn a_lock_in_a_destructor_of_a_panic_is_not_poisoned() {
             });
             panic!("expected");
         });
-        assert!(task.join().map(|()| ()).unwrap_err().is_panic());
+        assert!(task.join().map(|_: ()| ()).unwrap_err().is_panic());
         assert_eq!(*mutex.lock().unwrap(), 1);
     });
 }
@@ -172,7 +172,7 @@ fn a_mate_that_is_parked_mid_unwind_poisons_nothing_and_hides_nothing() {
                 let _guard = other.lock().unwrap();
                 panic!("expected: B");
             });
-            assert!(panics.join().map(|()| ()).unwrap_err().is_panic());
+            assert!(panics.join().map(|_: ()| ()).unwrap_err().is_panic());
             assert!(mutex.is_poisoned(), "B's panic was taken for A's");
             release.store(true, SeqCst);
             assert_eq!(mate.join().unwrap_err().is_panic(), by_panic);

@@ -74,7 +74,7 @@ fn readers_together_and_writers_alone() {
             let (lock, inside) = (lock.clone(), inside.clone());
             move || {
                 let mut rng = Rng::new(seed);
-                for _ in 0..200 {
+                for _ in 0..80 {
                     if rng.below(4) == 0 {
                         let mut value = lock.write().unwrap();
                         assert_eq!(inside.swap(-1, SeqCst), 0);

@@ -4,6 +4,8 @@ use core::fmt;
 use core::panic::RefUnwindSafe;
 
 use super::queue::{Node, Queue};
+#[cfg(all(test, loom))]
+use crate::park::Waiter;
 use crate::park::{self, Deadline, Outcome, Reason, Wait};
 use crate::util::atomic::{AtomicUsize, Ordering, const_fn};
 
@@ -117,5 +119,19 @@ impl BarrierWaitResult {
     #[must_use]
     pub fn is_leader(&self) -> bool {
         self.0
+    }
+}
+
+#[cfg(all(test, loom))]
+impl Barrier {
+    /// As `wait`, of a task on the caller's stack, whose wait is `park`. Whether it was let through.
+    pub(super) fn wait_as(&self, waiter: Waiter, park: impl Fn(&dyn Wait) -> Outcome) -> bool {
+        let node = Node::of(waiter, 0);
+        self.arrive(&node) || park(&Waiting(self, &node)) == Outcome::Woken
+    }
+
+    /// How many wait, as far as it knows.
+    pub(super) fn here(&self) -> usize {
+        self.here.load(Ordering::Relaxed)
     }
 }

@@ -7,7 +7,7 @@ use ::loom::thread;
 
 use super::queue::{Node, Queue};
 use super::raw::{Mode, RawLock};
-use super::{Condvar, Event, Mutex, Once, Semaphore, WaitGroup};
+use super::{Barrier, Condvar, Event, Mutex, Once, Semaphore, WaitGroup};
 use crate::fiber::loom::{finish, task};
 use crate::park::loom::park;
 use crate::park::{Waiter, cancel};
@@ -331,5 +331,41 @@ fn wait_group_two_and_a_waiter() {
         assert_eq!(work.read(), 1);
         worker.join().unwrap();
         dropper.join().unwrap();
+    });
+}
+
+/// One of two is cancelled while the other comes; if it has not been let through, a third takes its place.
+///
+/// Seen to fail: with a `withdraw` that does not look at the generation.
+#[test]
+fn barrier_the_last_comes_and_the_first_is_cancelled() {
+    check("barrier: the last, a cancel", 2, || {
+        let home = Home::new();
+        let (task, mut references, ends) = task(2);
+        // SAFETY: new.
+        unsafe { home.start(task) };
+        let barrier = Arc::new(Barrier::new(2));
+        let other = thread::spawn({
+            let barrier = barrier.clone();
+            move || {
+                let _ = barrier.wait();
+            }
+        });
+        let reference = references.remove(0);
+        let canceller = thread::spawn(move || cancel(&reference));
+        let through = barrier.wait_as(Waiter::Task(task), |wait| {
+            // SAFETY: it lives until `finish`.
+            park(&home, unsafe { task.as_ref() }, &wait)
+        });
+        if !through {
+            let _ = barrier.wait();
+        }
+        // SAFETY: it has ended.
+        unsafe { finish(task) };
+        other.join().unwrap();
+        canceller.join().unwrap();
+        home.drain();
+        assert_eq!(barrier.here(), 0);
+        assert_eq!(ends.freed(), 1, "a reference was lost");
     });
 }
