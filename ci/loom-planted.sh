@@ -92,5 +92,25 @@ plant doorbell_two sync/doorbell.rs 's/state.rings \+= 1/state.rings += 0/'
 plant doorbell_two sync/doorbell.rs 's/if state.rings > 0 \{/if false {/'
 plant doorbell_a_ring sync/doorbell.rs 's/!(core::mem::replace\(&mut self.0.0.lock\(\).waiter, ptr::null\(\)\)).is_null\(\)/{ let _ = $1; true }/'
 
+# The locks.
+plant sync::loom::queue_two sync/queue.rs 's/(compare_exchange\(head, held, Ordering::)Acquire/$1Relaxed/'
+plant sync::loom::queue_two sync/queue.rs 's/(store\(self.head.cast_mut\(\), Ordering::)Release/$1Relaxed/'
+plant sync::loom::raw_three sync/raw.rs 's/state < READER && state & \(WRITER \| QUEUED \| WOKEN\) == QUEUED/false \&\& state == 0/'
+plant sync::loom::raw_three sync/raw.rs 's/let cleared = if passes.is_some\(\) \{ WOKEN \} else \{ 0 \};/let cleared = 0;/'
+plant sync::loom::raw_three sync/raw.rs 's/(compare_exchange_weak\(from, to, Ordering::)Acquire/$1Relaxed/'
+plant sync::loom::raw_readers sync/raw.rs 's/(fetch_sub\(mode.unit\(\), Ordering::)Release/$1Relaxed/'
+plant sync::loom::raw_downgrade sync/raw.rs 's/if before & QUEUED != 0 \{/if before == 0 {/'
+plant sync::loom::raw_release sync/raw.rs 's/(if !unsafe \{ queue.unlink\(self.node\) \} \{\s*)return false;/$1return true;/'
+plant sync::loom::raw_release sync/raw.rs 's/self.lock.note_if_empty\(queue.is_empty\(\)\);//'
+plant sync::loom::raw_a_cancelled sync/raw.rs 's/if readers_are_next \{/if false \&\& readers_are_next {/'
+plant sync::loom::barrier sync/barrier.rs 's/if node.note\(\) != barrier.generation.load\(Ordering::Relaxed\) \{\s*return false;\s*\}//'
+plant sync::loom::condvar sync/condvar.rs 's/self.enlist\(&node\);\n\s*(let mutex = guard.release\(\);)/$1 self.enlist(&node);/'
+plant sync::loom::semaphore sync/semaphore.rs 's/if state & QUEUED != 0 \{\n\s*self.serve\(\);\n\s*\}//'
+plant sync::loom::once sync/once.rs 's/self.queue.wake_older\(round\);//'
+plant sync::loom::once sync/once.rs 's/(\| phase, Ordering::)AcqRel/$1Relaxed/'
+plant sync::loom::event sync/event.rs 's/self.queue.wake_older\(state \+ 2\);//'
+plant sync::loom::wait_group sync/wait_group.rs 's/self.0.wake_all\(\);//'
+plant sync::loom::wait_group sync/wait_group.rs 's/fetch_sub\(1, Ordering::AcqRel\)/fetch_sub(1, Ordering::Relaxed)/'
+
 printf '%s planted bugs caught, %s missed\n' "$caught" "${#missed[@]}"
 ((${#missed[@]} == 0)) || { printf 'MISSED %s\n' "${missed[@]}"; exit 1; }

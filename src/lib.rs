@@ -3,7 +3,7 @@
 //! # Where things are
 //! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`gather!`], [`unblock`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
-//! * [`net`] mirrors [`std::net`].
+//! * [`net`] mirrors [`std::net`], [`sync`] mirrors [`std::sync`].
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides.
 //! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes.
 
@@ -25,13 +25,13 @@ mod sched;
 mod sleep;
 mod spawn;
 mod stack;
-mod sync;
 mod sys;
 mod timer;
 mod util;
 
 pub mod net;
 pub mod runtime;
+pub mod sync;
 pub mod task;
 pub mod testing;
 pub mod thread;

@@ -87,6 +87,8 @@ pub(crate) struct Header {
     pub(crate) accepts: Cell<u8>,
     /// The task unwinds (see `park::unwinding`).
     pub(crate) unwinding: Cell<bool>,
+    /// What was thrown into it last, or has begun in it, is a panic; of use while `unwinding`.
+    pub(crate) by_panic: Cell<bool>,
     /// How many cancellations were thrown into it, and panics have begun in it.
     pub(crate) throws: Cell<u32>,
     /// It runs the panic hook.
@@ -160,6 +162,7 @@ impl Header {
             signals: Cell::new(0),
             accepts: Cell::new(0),
             unwinding: Cell::new(false),
+            by_panic: Cell::new(false),
             throws: Cell::new(0),
             in_hook: Cell::new(false),
             starved: Cell::new(false),

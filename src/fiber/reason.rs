@@ -31,6 +31,13 @@ reasons! {
     Write, "write on a descriptor";
     Unblock, "a closure on the blocking pool";
     Gather, "the tasks of a gather";
+    Lock, "a Mutex or an RwLock";
+    Condvar, "a Condvar";
+    Barrier, "a Barrier";
+    Once, "an initialisation by another";
+    Semaphore, "permits of a Semaphore";
+    Event, "an Event";
+    WaitGroup, "a WaitGroup";
 }
 
 #[cfg(test)]
@@ -39,7 +46,7 @@ mod tests {
 
     #[test]
     fn numbers_go_both_ways() {
-        for number in 0..=Reason::Gather as u8 {
+        for number in 0..=Reason::WaitGroup as u8 {
             let reason = Reason::from_number(number);
             assert_eq!(reason as u8, number);
             assert!(!reason.text().is_empty());

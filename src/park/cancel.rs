@@ -58,15 +58,18 @@ pub(crate) fn throw_cancelled() -> ! {
     let throw = task.throws.get().wrapping_add(1);
     task.throws.set(throw);
     task.unwinding.set(true);
+    task.by_panic.set(false);
     resume_unwind(Box::new(Cancellation { task: task.id, throw }))
 }
 
 /// Brings the task's mark up to date, by the rules above.
 #[inline(always)]
 pub(super) fn look(unwinding: &Unwinding, task: &Header) {
-    let panicking = thread::panicking();
-    if !panicking || !unwinding.others_panic.get() {
-        task.unwinding.set(panicking);
+    if !thread::panicking() {
+        task.unwinding.set(false);
+    } else if !unwinding.others_panic.get() && !task.unwinding.replace(true) {
+        // Layby marks what it throws, so this is a panic (one that was resumed: no hook has run).
+        task.by_panic.set(true);
     }
 }
 
@@ -104,6 +107,19 @@ pub(crate) fn panicking() -> bool {
             task.unwinding.get()
         }
     }
+}
+
+/// Whether the caller unwinds by a panic, not by a cancellation: for the poison of locks. Of several unwindings, one inside a
+/// destructor of the other, the one that began last counts.
+#[inline]
+pub(crate) fn panicking_by_panic() -> bool {
+    // Often asked, and nearly always the answer.
+    thread::panicking() && unwinds_by_panic()
+}
+
+#[cold]
+fn unwinds_by_panic() -> bool {
+    panicking() && sched::current().is_none_or(|(_, task)| task.by_panic.get())
 }
 
 /// The running task's mark, for who catches inside of what may be a destructor.

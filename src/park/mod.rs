@@ -65,7 +65,8 @@ use core::ptr::NonNull;
 use std::sync::Arc;
 
 pub(crate) use self::cancel::{
-    Mask, cancel, is_cancellation, is_cancelled, panicking, set_unwinding, throw_cancelled, unwinding,
+    Mask, cancel, is_cancellation, is_cancelled, panicking, panicking_by_panic, set_unwinding,
+    throw_cancelled, unwinding,
 };
 pub(crate) use self::deadline::Deadline;
 pub(crate) use self::fd::{fd_wait, on_task, with_reactor};
@@ -94,6 +95,13 @@ pub(crate) enum Outcome {
 pub(crate) trait Wait {
     /// Rule 6. True: the node was linked, and is not any more. False: somebody has claimed it.
     fn withdraw(&self) -> bool;
+}
+
+#[cfg(all(test, loom))]
+impl<W: Wait + ?Sized> Wait for &W {
+    fn withdraw(&self) -> bool {
+        (**self).withdraw()
+    }
 }
 
 /// A wait that nobody ends but the deadline or a cancellation.

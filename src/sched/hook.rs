@@ -29,6 +29,7 @@ pub(super) fn install() {
     panic::set_hook(Box::new(move |info| {
         let Some((_, task)) = current() else { return previous(info) };
         task.unwinding.set(true);
+        task.by_panic.set(true);
         // The payload of an earlier throw, dropped from now on, does not mean that the unwinding is over.
         task.throws.set(task.throws.get().wrapping_add(1));
         task.in_hook.set(true);

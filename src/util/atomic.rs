@@ -13,3 +13,17 @@ pub(crate) use core::sync::atomic::{
 pub(crate) use loom::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
+
+/// A function that is `const`, but for the model checker, whose atomics cannot be made in a constant.
+macro_rules! const_fn {
+    ($(#[$attribute:meta])* $visible:vis const fn $($function:tt)*) => {
+        #[cfg(not(loom))]
+        $(#[$attribute])*
+        $visible const fn $($function)*
+        #[cfg(loom)]
+        $(#[$attribute])*
+        $visible fn $($function)*
+    };
+}
+
+pub(crate) use const_fn;
