@@ -178,7 +178,7 @@ fn a_close_resumes_others_that_are_iterated_on_the_way() {
         let seen = Rc::new(RefCell::new(Vec::new()));
         let noted = seen.clone();
         let mut generator = gen_iter(move |y| {
-            let mut other = gen_iter(|y| (1..).for_each(|n| y.suspend(n)));
+            let mut other = gen_iter(|y| (1..1000).for_each(|n| y.suspend(n)));
             other.next();
             let noted = noted.clone();
             // Dropped while this unwinds, and it unwinds nothing.
@@ -197,7 +197,7 @@ fn resumed_by_who_unwinds() {
     let _watchdog = watchdog(30);
     quiet_panics();
     everywhere(|| {
-        let generator = RefCell::new(gen_iter(|y| (1..).for_each(|n| y.suspend(n))));
+        let generator = RefCell::new(gen_iter(|y| (1..1000).for_each(|n| y.suspend(n))));
         assert_eq!(generator.borrow_mut().next(), Some(1));
         let seen = Cell::new(None);
         let panicked = caught(|| {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Drops, OnDrop, message, on, quiet_panics, quiet_panics_that_say, watchdog, workers};
-use layby::generator::{Generator, GeneratorState, Yielder, gen_iter};
+use layby::generator::{Generator, GeneratorState, Yielder, gen_iter, is_close};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -272,6 +272,43 @@ fn one_that_has_begun_is_closed_with_its_nest() {
             drop(outer);
             assert_eq!(drops.count(), 1, "{depth} {how}");
         }
+    });
+}
+
+/// As above: it is closed by its own drop, and the outer one goes on, so it must not look to that one for what to do.
+#[test]
+fn one_that_is_left_behind_meets_its_own_close() {
+    let _watchdog = watchdog(30);
+    quiet_panics_that_say("out of a timeout, scope");
+    layby::task_local!(static NAME: u8 = const { 1 });
+    everywhere(|| {
+        let closes = Rc::new(Cell::new(0));
+        let count = closes.clone();
+        let mut inner = Generator::new(move |y: &Y, first| {
+            loop {
+                let first = first + 1;
+                let delegated = AssertUnwindSafe(|| {
+                    y.delegate(Generator::new(|y: &Y, n| (0..9).fold(n, |n, _| y.suspend(n))), first)
+                });
+                let Err(payload) = catch_unwind(delegated) else { continue };
+                assert!(is_close(&*payload));
+                count.set(count.get() + 1);
+                if count.get() == 4 {
+                    return 0;
+                }
+                let again = catch_unwind(AssertUnwindSafe(|| y.suspend(5))).unwrap_err();
+                assert!(is_close(&*again), "{:?}", message(again));
+                count.set(count.get() + 1);
+            }
+        });
+        assert_eq!(inner.resume(0), Yielded(1));
+        let mut outer = Generator::new(move |y: &Y, first| {
+            assert!(caught(|| NAME.with(|_| y.delegate(inner, first))).is_err());
+            y.suspend(7)
+        });
+        assert_eq!(outer.resume(2), Yielded(7));
+        assert_eq!(closes.get(), 4);
+        assert_eq!(outer.resume(8), Complete(8));
     });
 }
 

@@ -223,6 +223,37 @@ fn destructors_of_a_generator_may_block() {
     }
 }
 
+/// Guards the marks of who unwinds: std's count of panics is raised by a mate here, and says nothing.
+#[test]
+fn closed_while_a_mate_waits_in_an_unwinding() {
+    let _watchdog = watchdog(30);
+    quiet_panics();
+    on(1, || {
+        let (waits, go_on) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
+        let (waiting, may_end) = (waits.clone(), go_on.clone());
+        let mate = spawn_local(move || {
+            let _waits = OnDrop(|| {
+                waiting.set(true);
+                yield_until(|| may_end.get());
+            });
+            panic!("expected");
+        });
+        yield_until(|| waits.get());
+        assert!(std::thread::panicking() && !task::panicking());
+        let inside = Rc::new(Cell::new(false));
+        let noted = inside.clone();
+        let mut generator = gen_iter(move |y| {
+            let _looks = OnDrop(|| noted.set(task::panicking()));
+            (0..3).for_each(|n| y.suspend(n));
+        });
+        assert_eq!(generator.by_ref().take(2).collect::<Vec<_>>(), [0, 1]);
+        generator.close();
+        assert!(inside.get() && !task::panicking());
+        go_on.set(true);
+        assert!(mate.join().unwrap_err().is_panic());
+    });
+}
+
 /// Between two resumes it may go to another task of the worker; that one then waits in it.
 #[test]
 fn tasks_of_a_worker_take_turns() {
