@@ -11,6 +11,7 @@ use std::rc::Rc;
 use GeneratorState::{Complete, Yielded};
 
 type Y = Yielder<u32, u32>;
+type Innermost = Box<dyn FnOnce(&Y, u32) -> u32>;
 
 /// `f` in a task of one worker, of several, and on a plain thread without any runtime.
 fn everywhere(f: impl Fn() + Send + Sync) {
@@ -26,7 +27,7 @@ fn caught<T>(f: impl FnOnce() -> T) -> Result<T, String> {
 
 /// Where the innermost of `depth` delegating generators runs `f`; each adds 1 to the result.
 fn nest(depth: u32, f: impl FnOnce(&Y, u32) -> u32 + 'static) -> Generator<u32, u32, u32> {
-    let f: Box<dyn FnOnce(&Y, u32) -> u32> = Box::new(f);
+    let f: Innermost = Box::new(f);
     if depth == 0 {
         return Generator::new(f);
     }
