@@ -31,10 +31,20 @@ unsafe impl corosensei::stack::Stack for CoStack {
 /// What the body of a coroutine suspends itself with.
 pub(crate) type Yielder<In, Out> = corosensei::Yielder<In, Out>;
 
-/// A stack and what runs on it. `In` goes in at each resume, `Out` comes out at each suspend.
-pub(crate) struct Coroutine<In: 'static, Out: 'static>(corosensei::Coroutine<In, Out, (), CoStack>);
+/// What a coroutine did when it was resumed.
+pub(crate) enum Step<Out, End> {
+    /// It has suspended itself.
+    Suspended(Out),
+    /// Its body has ended.
+    Ended(End),
+}
 
-impl<In: 'static, Out: 'static> core::fmt::Debug for Coroutine<In, Out> {
+/// A stack and what runs on it. `In` goes in at each resume, `Out` comes out at each suspend, `End` at the end.
+pub(crate) struct Coroutine<In: 'static, Out: 'static, End: 'static = ()>(
+    corosensei::Coroutine<In, Out, End, CoStack>,
+);
+
+impl<In: 'static, Out: 'static, End: 'static> core::fmt::Debug for Coroutine<In, Out, End> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Coroutine").field("done", &self.0.done()).finish_non_exhaustive()
     }
@@ -49,10 +59,48 @@ impl<In: 'static, Out: 'static> Coroutine<In, Out> {
     /// Runs the body to its next suspend (`Some`) or its end (`None`).
     #[inline(always)]
     pub(crate) fn resume(&mut self, input: In) -> Option<Out> {
-        match self.0.resume(input) {
-            corosensei::CoroutineResult::Yield(out) => Some(out),
-            corosensei::CoroutineResult::Return(()) => None,
+        match self.step(input) {
+            Step::Suspended(out) => Some(out),
+            Step::Ended(()) => None,
         }
+    }
+}
+
+impl<In: 'static, Out: 'static, End: 'static> Coroutine<In, Out, End> {
+    /// Puts `body`, with what it has captured, on the stack. It begins at the first resume.
+    ///
+    /// # Panics
+    /// If it has captured more than 1 KiB.
+    #[inline]
+    pub(crate) fn with_body<F>(stack: Stack, body: F) -> Coroutine<In, Out, End>
+    where
+        F: FnOnce(&Yielder<In, Out>, In) -> End + 'static,
+    {
+        Coroutine(corosensei::Coroutine::with_stack(CoStack(stack), body))
+    }
+
+    /// Runs the body to its next suspend or its end.
+    #[inline(always)]
+    pub(crate) fn step(&mut self, input: In) -> Step<Out, End> {
+        match self.0.resume(input) {
+            corosensei::CoroutineResult::Yield(out) => Step::Suspended(out),
+            corosensei::CoroutineResult::Return(end) => Step::Ended(end),
+        }
+    }
+
+    /// Whether the body has begun.
+    pub(crate) fn is_started(&self) -> bool {
+        self.0.started()
+    }
+
+    /// Drops a body that has not begun, here and now.
+    ///
+    /// # Panics
+    /// With the panic of a destructor. If it has begun.
+    pub(crate) fn discard(&mut self) {
+        assert!(!self.0.started(), "the body has begun");
+        // Of one that was never resumed, this drops what was put on the stack, and nothing else.
+        self.0.force_unwind();
     }
 
     /// The stack of a coroutine whose body has ended.

@@ -4,6 +4,7 @@
 //! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`gather!`], [`unblock`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
 //! * [`net`] mirrors [`std::net`], [`sync`] mirrors [`std::sync`].
+//! * [`generator`]: functions that hand out values one by one, and may be sent some.
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides.
 //! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes.
 
@@ -29,6 +30,7 @@ mod sys;
 mod timer;
 mod util;
 
+pub mod generator;
 pub mod net;
 pub mod runtime;
 pub mod sync;

@@ -19,14 +19,17 @@ use std::path::Path;
 use arrows::{Arrow, File, arrows, files};
 
 /// The one table. Below means above in this list.
+///
+/// `generator` needs a stack and a coroutine, no runtime; it is above `park` all the same, because what unwinds, what is being
+/// cancelled and which frames are open is kept there, for tasks and for threads that are none. It parks nothing itself.
 const LAYERS: &[(&str, &[&str])] = &[
     ("0", &["sys", "util"]),
     ("1", &["stack"]),
-    ("2", &["coroutine", "fiber", "generator"]),
+    ("2", &["coroutine", "fiber"]),
     ("3", &["reactor", "timer"]),
     ("4", &["sched"]),
     ("5", &["instant", "park"]),
-    ("6", &["sync", "channel", "sleep"]),
+    ("6", &["sync", "channel", "sleep", "generator"]),
     ("7", &["spawn", "blocking"]),
     ("8a", &["scope", "timeout", "io"]),
     ("8b", &["gather", "race", "net", "fs", "process", "signal", "future"]),
@@ -37,7 +40,6 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// What may be used within a layer.
 const SIBLINGS: &[(&str, &[&str])] = &[
     ("fiber", &["coroutine"]),
-    ("generator", &["coroutine"]),
     ("lib", &["macros", "task", "thread", "time"]),
     ("__private", &["lib", "task"]),
     ("macros", &["lib", "__private", "task", "thread", "time"]),

@@ -101,6 +101,8 @@ pub(crate) struct Header {
     pub(crate) reason: Cell<u8>,
     /// How deep it is in regions that hold cancellation back.
     pub(crate) masked: Cell<u16>,
+    /// How many frames are open that belong to this task (see `park::open`).
+    pub(crate) open: Cell<u32>,
     /// Its task-local values.
     pub(crate) locals: Locals,
 
@@ -169,6 +171,7 @@ impl Header {
             local: Cell::new(false),
             reason: Cell::new(0),
             masked: Cell::new(0),
+            open: Cell::new(0),
             locals: Locals::new(),
             state: State::held(),
             token: AtomicBool::new(false),

@@ -3,7 +3,7 @@
 use core::panic::Location;
 
 use crate::fiber::Attributes;
-use crate::park::Mask;
+use crate::park::{Mask, Open};
 use crate::sched;
 use crate::spawn::{
     JoinError, JoinHandle, Target, failed_to_spawn, plain, spawn_borrowing, spawn_local_borrowing,
@@ -108,11 +108,11 @@ impl<'a, I: Iterator<Item = &'a dyn Sibling> + Clone> Drop for CancelOnDrop<'a, 
 }
 
 /// Children of one type. Dropped with some unfinished, it cancels all before it waits for any.
-pub(super) struct Family<T>(Vec<Child<T>>);
+pub(super) struct Family<T>(Vec<Child<T>>, Open);
 
 impl<T> Family<T> {
     pub(super) fn new() -> Family<T> {
-        Family(Vec::new())
+        Family(Vec::new(), Open::new())
     }
 
     pub(super) fn push(&mut self, child: Child<T>) {

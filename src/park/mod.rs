@@ -58,6 +58,7 @@ mod deadline;
 mod fd;
 #[cfg(all(test, loom))]
 pub(crate) mod loom;
+mod open;
 mod thread;
 mod token;
 
@@ -70,6 +71,7 @@ pub(crate) use self::cancel::{
 };
 pub(crate) use self::deadline::Deadline;
 pub(crate) use self::fd::{fd_wait, on_task, with_reactor};
+pub(crate) use self::open::{Here, Open, panics_for_sure};
 pub(crate) use self::thread::{Parker, ThreadTask};
 pub(crate) use self::token::{park_for_token, unpark};
 pub(crate) use crate::fiber::Reason;

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::thread;
 
 use crate::fiber::{self, Header, Lookup};
+use crate::park::Open;
 use crate::sched;
 
 /// A value for each task: made by [`task_local!`](crate::task_local), and reached by [`with`](LocalKey::with).
@@ -175,6 +176,8 @@ impl<T: 'static> LocalKey<T> {
     where
         F: FnOnce(&T) -> R,
     {
+        // The value is this task's: whoever holds the reference must not go on in another.
+        let _open = Open::new();
         match sched::current() {
             Some((_, task)) => Ok(f(self.of(task, self.initial)?)),
             None => Ok(self.threads.try_with(f)?),

@@ -21,18 +21,20 @@ pub(super) fn task(task: &Header, size: usize) {
     text.flush();
 }
 
-/// A coroutine that is no task has come to the end of its stack; `within` is the task that resumed it.
-pub(super) fn coroutine(within: Option<&Header>, size: usize) {
+/// A generator has come to the end of its stack; `within` is the task that resumed it.
+pub(super) fn generator(within: Option<&Header>, size: usize) {
     let mut text = Text::new();
-    text.add("\nlayby: a coroutine on a stack that belongs to no task");
+    text.add("\nlayby: a generator");
     if let Some(task) = within {
         text.add(", resumed by ");
         text.task(task);
-        text.add(",");
     }
-    text.add(" has overflowed that stack of ");
+    text.add(" has overflowed its stack of ");
     text.size(size);
-    text.add("\nlayby: give the coroutine a larger stack, or run what recurses so deeply elsewhere.\n");
+    text.add(
+        "\nlayby: what recurses so deeply, or has such large frames, needs a larger stack: make it by \
+         Generator::with_stack_size, or set LAYBY_STACK_SIZE (in bytes) for all that ask for nothing else.\n",
+    );
     text.flush();
 }
 

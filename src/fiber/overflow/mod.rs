@@ -157,7 +157,7 @@ fn judge(fault: &Fault) {
     // SAFETY: null, or a header as `Watched::new` was promised; it takes itself out before it goes.
     match unsafe { occupant.as_ref() } {
         Some(task) => message::task(task, slot.size),
-        None => message::coroutine(running, slot.size),
+        None => message::generator(running, slot.size),
     }
     process::abort()
 }

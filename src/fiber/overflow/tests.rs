@@ -73,8 +73,7 @@ fn run(case: &str) -> String {
 fn a_coroutine_outside_of_any_task_is_reported() {
     for case in ["alone auto", "alone protect"] {
         let stderr = run(case);
-        let expected = "\nlayby: a coroutine on a stack that belongs to no task has overflowed that stack of \
-                        131072 bytes (128 KiB)\n";
+        let expected = "\nlayby: a generator has overflowed its stack of 131072 bytes (128 KiB)\n";
         assert!(stderr.contains(expected), "{case}: {stderr}");
     }
 }
@@ -84,7 +83,7 @@ fn a_coroutine_in_a_task_is_reported_with_the_task() {
     for guard in ["auto", "protect"] {
         for (case, task, size) in [("nested", "outer", "131072"), ("root", "main", "32768")] {
             let stderr = run(&format!("{case} {guard}"));
-            let expected = format!("a stack that belongs to no task, resumed by task '{task}' (#");
+            let expected = format!("a generator, resumed by task '{task}' (#");
             assert!(stderr.contains(&expected), "{case}: {stderr}");
             assert!(stderr.contains(concat!(", spawned at ", file!(), ":")), "{case}: {stderr}");
             assert!(stderr.contains(&format!("stack of {size} bytes")), "{case}: {stderr}");
