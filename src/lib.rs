@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # Where things are
-//! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`gather!`], [`unblock`]: at the root.
+//! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`timeout`], [`shield`], [`gather!`], [`unblock`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
 //! * [`net`] mirrors [`std::net`].
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides.
@@ -27,6 +27,7 @@ mod spawn;
 mod stack;
 mod sync;
 mod sys;
+mod timeout;
 mod timer;
 mod util;
 
@@ -41,6 +42,7 @@ pub use crate::blocking::unblock;
 pub use crate::gather::{gather, gather_limit, gather_results};
 pub use crate::runtime::{Builder, Runtime, run};
 pub use crate::task::{JoinError, JoinHandle, sleep, sleep_until, spawn, spawn_local, yield_now};
+pub use crate::timeout::{Elapsed, shield, timeout, timeout_at, timeout_with};
 
 /// For the macros.
 #[doc(hidden)]

@@ -8,3 +8,4 @@ pub use crate::spawn::{
     AccessError, Builder, JoinError, JoinHandle, LocalKey, Task, TaskId, check_cancelled, current,
     is_cancellation, is_cancelled, panicking, park, park_timeout, spawn, spawn_local, task_local, yield_now,
 };
+pub use crate::timeout::shield;

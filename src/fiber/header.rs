@@ -87,8 +87,12 @@ pub(crate) struct Header {
     pub(crate) accepts: Cell<u8>,
     /// The task unwinds (see `park::unwinding`).
     pub(crate) unwinding: Cell<bool>,
-    /// How many cancellations were thrown into it, and panics have begun in it.
-    pub(crate) throws: Cell<u32>,
+    /// The last number given to an unwinding or a frame of this task.
+    pub(crate) numbers: Cell<u64>,
+    /// The number of the unwinding that it is in, or was in last: a throw, or a panic (see `park::cancel`).
+    pub(crate) unwind: Cell<u64>,
+    /// The innermost of its open frames: a `park::Frame`, or null.
+    pub(crate) frames: Cell<*const ()>,
     /// It runs the panic hook.
     pub(crate) in_hook: Cell<bool>,
     /// It was submitted to this worker alone.
@@ -158,7 +162,9 @@ impl Header {
             signals: Cell::new(0),
             accepts: Cell::new(0),
             unwinding: Cell::new(false),
-            throws: Cell::new(0),
+            numbers: Cell::new(0),
+            unwind: Cell::new(0),
+            frames: Cell::new(ptr::null()),
             in_hook: Cell::new(false),
             local: Cell::new(false),
             reason: Cell::new(0),
@@ -206,6 +212,14 @@ impl Header {
             self.run.set(Run::Queued);
         }
         ready
+    }
+
+    /// A new number for an unwinding or a frame.
+    #[inline]
+    pub(crate) fn next_number(&self) -> u64 {
+        let number = self.numbers.get() + 1;
+        self.numbers.set(number);
+        number
     }
 
     /// The task starts, and `home` (as the scheduler knows it) is the worker that it stays on.

@@ -101,7 +101,7 @@ unsafe fn run<F: FnOnce() -> T, T>(task: NonNull<Header>) {
         Err(payload) if park::is_cancellation(&*payload) => Err(Failure::Cancelled),
         Err(payload) => Err(Failure::Panic(payload)),
     };
-    park::set_unwinding(false);
+    park::set_unwinding(None);
     end(&cell.front, ending);
 }
 
