@@ -1,7 +1,8 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # Where things are
-//! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`timeout`], [`shield`], [`gather!`], [`unblock`]: at the root.
+//! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`timeout`], [`shield`], [`scope`], [`try_scope`],
+//!   [`gather!`], [`unblock`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
 //! * [`net`] mirrors [`std::net`].
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides.
@@ -22,6 +23,7 @@ mod macros;
 mod park;
 mod reactor;
 mod sched;
+mod scope;
 mod sleep;
 mod spawn;
 mod stack;
@@ -41,6 +43,7 @@ pub mod time;
 pub use crate::blocking::unblock;
 pub use crate::gather::{gather, gather_limit, gather_results};
 pub use crate::runtime::{Builder, Runtime, run};
+pub use crate::scope::{scope, try_scope};
 pub use crate::task::{JoinError, JoinHandle, sleep, sleep_until, spawn, spawn_local, yield_now};
 pub use crate::timeout::{Elapsed, shield, timeout, timeout_at, timeout_with};
 
@@ -51,6 +54,7 @@ pub mod __private {
     pub use crate::spawn::local_key;
 
     use crate::JoinHandle;
+    use crate::task::ScopedJoinHandle;
     use std::io;
 
     /// What a `spawn` method returns: a handle, or a result that has one.
@@ -64,6 +68,13 @@ pub mod __private {
     impl<T> Spawned for JoinHandle<T> {
         type Handle = JoinHandle<T>;
         fn handle(self) -> JoinHandle<T> {
+            self
+        }
+    }
+
+    impl<'scope, T> Spawned for ScopedJoinHandle<'scope, T> {
+        type Handle = ScopedJoinHandle<'scope, T>;
+        fn handle(self) -> ScopedJoinHandle<'scope, T> {
             self
         }
     }

@@ -1,7 +1,8 @@
 //! The macros. They expand to no `unsafe`.
 
 /// Spawns a task: `go!(closure)` is [`spawn(closure)`](crate::spawn()), `go!(x, closure)` is
-/// `x.spawn(closure)` for a task [`Builder`](crate::task::Builder) or a [`Runtime`](crate::Runtime).
+/// `x.spawn(closure)` for a task [`Builder`](crate::task::Builder), a [`Scope`](crate::task::Scope) or a
+/// [`Runtime`](crate::Runtime).
 ///
 /// # Panics
 /// Where the `spawn` of a [`Builder`](crate::task::Builder) returns an error.

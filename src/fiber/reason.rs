@@ -31,6 +31,7 @@ reasons! {
     Write, "write on a descriptor";
     Unblock, "a closure on the blocking pool";
     Gather, "the tasks of a gather";
+    Scope, "the tasks of a scope";
 }
 
 #[cfg(test)]
@@ -39,7 +40,7 @@ mod tests {
 
     #[test]
     fn numbers_go_both_ways() {
-        for number in 0..=Reason::Gather as u8 {
+        for number in 0..=Reason::Scope as u8 {
             let reason = Reason::from_number(number);
             assert_eq!(reason as u8, number);
             assert!(!reason.text().is_empty());

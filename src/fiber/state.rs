@@ -82,7 +82,6 @@ impl State {
         self.post_with(bit, if bit == CANCEL { CANCELLED } else { 0 })
     }
 
-    #[allow(dead_code, reason = "as in `park::frames`")]
     /// As [`post`](State::post) of CANCEL, but what is behind it is a frame of the task's, not the task.
     pub(crate) fn post_expired(&self) -> Post {
         self.post_with(CANCEL, EXPIRED)

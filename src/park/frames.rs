@@ -52,8 +52,6 @@
 //! * *A generation in the frame that the timer compares*: the entry is unlinked before the frame goes, on the one thread that
 //!   pops it.
 
-#![allow(dead_code, reason = "tripwires are for `try_scope`, which comes next")]
-
 #[cfg(all(test, loom))]
 mod loom;
 

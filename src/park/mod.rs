@@ -71,7 +71,7 @@ pub(crate) use self::cancel::{
 };
 pub(crate) use self::deadline::Deadline;
 pub(crate) use self::fd::{fd_wait, on_task, with_reactor};
-pub(crate) use self::frames::{Caught, Frame, enclose};
+pub(crate) use self::frames::{Caught, Frame, Tripwire, enclose};
 pub(crate) use self::thread::{Parker, ThreadTask, time_left};
 pub(crate) use self::token::{park_for_token, unpark};
 pub(crate) use crate::fiber::Reason;

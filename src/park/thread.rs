@@ -39,7 +39,6 @@ impl Parker {
     }
 
     /// Lets the thread look at its frames.
-    #[allow(dead_code, reason = "as in `park::frames`")]
     pub(super) fn interrupt(&self) {
         self.news.lock().interrupted = true;
         self.changed.notify_one();

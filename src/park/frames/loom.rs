@@ -33,8 +33,7 @@ fn frame(task: NonNull<Header>, wire: &Arc<Tripwire>, outer: *const Frame) -> Fr
 
 /// Frames, rules 2 to 4: a frame is tripped while its task waits in it, and the wait is claimed at the same time.
 ///
-/// Seen to fail: with a `post_expired` that leaves no bit, with a `trip` that sets its flag after the bit, with a `finish` that
-/// throws although its withdrawal was lost.
+/// Seen to fail: with a `post_expired` that leaves no bit, with a `finish` that throws although its withdrawal was lost.
 #[test]
 fn frame_tripped_against_claim() {
     check("frame: trip, claim", 3, || {
@@ -62,10 +61,12 @@ fn frame_tripped_against_claim() {
         let given = node.read();
         // The frames go.
         node.write(0);
-        frame.unlink(header);
         assert_ne!(outcome, Outcome::TimedOut);
         let claimed_first = outcome == Outcome::Woken;
         tripper.join().unwrap();
+        assert!(cancel::is_due(header), "what was tripped stays so");
+        frame.unlink(header);
+        assert!(!cancel::is_due(header));
         let claimed = claimer.join().unwrap();
         assert_eq!((claimed_first, given == 42), (claimed, claimed));
         drop((frame, wire));
@@ -78,7 +79,7 @@ fn frame_tripped_against_claim() {
 
 /// Frames, rule 4: the inner of two frames is closed, expired, while the outer one is tripped.
 ///
-/// Seen to fail: with a `settle` that looks before it clears.
+/// Seen to fail: with a `trip` that sets its flag after the bit.
 #[test]
 fn frame_tripped_against_close() {
     check("frame: trip, close", 3, || {
