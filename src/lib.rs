@@ -2,7 +2,7 @@
 //!
 //! # Where things are
 //! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`timeout`], [`shield`], [`scope`], [`try_scope`],
-//!   [`gather!`], [`unblock`]: at the root.
+//!   [`gather!`], [`try_gather!`], [`race!`], [`unblock`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
 //! * [`net`] mirrors [`std::net`].
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides.
@@ -17,10 +17,12 @@ mod blocking;
 mod coroutine;
 mod fiber;
 mod gather;
+mod group;
 mod instant;
 mod io;
 mod macros;
 mod park;
+mod race;
 mod reactor;
 mod sched;
 mod scope;
@@ -41,7 +43,8 @@ pub mod thread;
 pub mod time;
 
 pub use crate::blocking::unblock;
-pub use crate::gather::{gather, gather_limit, gather_results};
+pub use crate::gather::{gather, gather_limit, gather_results, try_gather};
+pub use crate::race::race;
 pub use crate::runtime::{Builder, Runtime, run};
 pub use crate::scope::{scope, try_scope};
 pub use crate::task::{JoinError, JoinHandle, sleep, sleep_until, spawn, spawn_local, yield_now};
@@ -50,11 +53,12 @@ pub use crate::timeout::{Elapsed, shield, timeout, timeout_at, timeout_with};
 /// For the macros.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::gather::{Tuple, TupleLocal};
+    pub use crate::gather::{TryTuple, Tuple, TupleLocal};
+    pub use crate::race::lane;
     pub use crate::spawn::local_key;
 
     use crate::JoinHandle;
-    use crate::task::ScopedJoinHandle;
+    use crate::task::{ScopedJoinHandle, Task};
     use std::io;
 
     /// What a `spawn` method returns: a handle, or a result that has one.
@@ -75,6 +79,13 @@ pub mod __private {
     impl<'scope, T> Spawned for ScopedJoinHandle<'scope, T> {
         type Handle = ScopedJoinHandle<'scope, T>;
         fn handle(self) -> ScopedJoinHandle<'scope, T> {
+            self
+        }
+    }
+
+    impl Spawned for Task {
+        type Handle = Task;
+        fn handle(self) -> Task {
             self
         }
     }

@@ -29,7 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("6", &["sync", "channel", "sleep"]),
     ("7", &["spawn", "blocking"]),
     ("8a", &["scope", "timeout", "io"]),
-    ("8b", &["gather", "race", "net", "fs", "process", "signal", "future"]),
+    ("8b", &["gather", "group", "race", "net", "fs", "process", "signal", "future"]),
     ("9", &["runtime", "testing"]),
     ("10", &["lib", "__private", "guide", "soundness", "macros", "task", "thread", "time"]),
 ];

@@ -345,8 +345,7 @@ fn nested_scopes_and_swapped_handles() {
             scope(|inner| {
                 let mut theirs = inner.spawn(|| log("inner child"));
                 // The types are the same, up to the lifetime: a shorter one cannot go where the longer one is.
-                let mut shorter: Vec<ScopedJoinHandle<'_, ()>> = Vec::new();
-                shorter.push(inner.spawn(|| ()));
+                let mut shorter: Vec<ScopedJoinHandle<'_, ()>> = vec![inner.spawn(|| ())];
                 std::mem::swap(&mut theirs, &mut shorter[0]);
             });
             assert!(order.lock().unwrap().contains(&"inner child"));

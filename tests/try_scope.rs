@@ -244,12 +244,12 @@ fn nested() {
         // A failure of the outer one, while the body is in the inner one.
         let drops = Drops::new();
         let result = try_scope(|outer| {
+            let token = drops.token();
             outer.spawn(|| {
                 layby::yield_now();
                 Err::<(), _>(1)
             });
             let inner = try_scope(|inner| {
-                let token = drops.token();
                 inner.spawn(move || {
                     let _token = token;
                     sleep(FOREVER);

@@ -32,6 +32,7 @@ reasons! {
     Unblock, "a closure on the blocking pool";
     Gather, "the tasks of a gather";
     Scope, "the tasks of a scope";
+    Group, "a task of a group";
 }
 
 #[cfg(test)]
@@ -40,7 +41,7 @@ mod tests {
 
     #[test]
     fn numbers_go_both_ways() {
-        for number in 0..=Reason::Scope as u8 {
+        for number in 0..=Reason::Group as u8 {
             let reason = Reason::from_number(number);
             assert_eq!(reason as u8, number);
             assert!(!reason.text().is_empty());
