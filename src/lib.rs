@@ -106,3 +106,7 @@ mod guide {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/soundness.md")]
 mod soundness {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/cancellation.md")]
+mod cancellation {}

@@ -1,5 +1,7 @@
 //! `race`, `race!`, `try_gather`, `try_gather!` and `Group`.
 
+#![allow(clippy::unit_arg, reason = "`Ok(sleep(…))` says what is meant")]
+
 mod common;
 
 use common::{Drops, OnDrop, message, on, quiet_panics, watchdog, workers};

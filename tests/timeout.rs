@@ -588,3 +588,24 @@ fn while_a_mate_waits_mid_unwind() {
         assert!(mate.join().unwrap_err().is_cancelled());
     });
 }
+
+/// Guards the timer of a wait that begins with the word of an expired frame that was closed meanwhile: the word used to
+/// end the wait before its timer was set, and then it waited without.
+#[test]
+fn a_wait_after_a_timeout_that_came_too_late_has_its_timer() {
+    let _watchdog = watchdog(20);
+    on(1, || {
+        for wait in [|| sleep(Duration::from_millis(1)), || task::park_timeout(Duration::from_millis(1))] {
+            let value = timeout(Duration::from_millis(1), || {
+                shield(|| {
+                    let start = std::time::Instant::now();
+                    // Ready all the time, never parked, until the timer has fired.
+                    yield_until(|| start.elapsed() > Duration::from_millis(5));
+                    2
+                })
+            });
+            assert_eq!(value, Ok(2));
+            wait();
+        }
+    });
+}

@@ -1,5 +1,7 @@
 //! `try_scope`: the first failure cancels the rest, and none is lost.
 
+#![allow(clippy::unit_arg, reason = "`Ok(sleep(…))` says what is meant")]
+
 mod common;
 
 use common::{Drops, OnDrop, message, on, quiet_panics, watchdog, workers};

@@ -219,7 +219,12 @@ fn prepare(unwinding: &Unwinding, task: &Header, reason: Reason, signals: u8) ->
     cancel::look(unwinding, task);
     cancel::refuse_in_hook(task);
     let accepts = if cancel::is_interruptible(task) { signals | Signals::CANCEL } else { signals };
-    if task.signals.get() & accepts != 0 || cancel::is_due(task) {
+    let due = cancel::is_due(task);
+    // A CANCEL that is not due is stale, or what it stands for is held back. Left there, it would end the wait before the
+    // deadline is in the wheel, and `finish` would then wait without.
+    task.signals.set(task.signals.get() & !Signals::CANCEL);
+    if due || task.signals.get() & signals != 0 {
+        task.reason.set(reason as u8);
         return false;
     }
     begin_park(unwinding, task, reason, accepts);
