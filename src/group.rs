@@ -12,7 +12,7 @@ use crate::sync::{Button, Doorbell};
 
 /// A set of tasks, whose results come in the order in which they end.
 ///
-/// The tasks borrow nothing and need not be joined; [`scope`](crate::scope) is for those that borrow. As an [`Iterator`] it
+/// The tasks borrow nothing and need not be joined; [`scope`](crate::scope()) is for those that borrow. As an [`Iterator`] it
 /// gives the results. Dropping it cancels the tasks, and does not wait for them.
 ///
 /// # Examples

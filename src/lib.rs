@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # Where things are
-//! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`timeout`], [`shield`], [`scope`], [`try_scope`],
+//! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`timeout()`], [`shield`], [`scope()`], [`try_scope`],
 //!   [`gather!`], [`try_gather!`], [`race!`], [`unblock`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
 //! * [`net`] mirrors [`std::net`].

@@ -79,14 +79,14 @@ where
     outcome(park::enclose(dur, None, |_| f()))
 }
 
-/// As [`timeout`], until `deadline`. One that is past lets `f` run to its first suspension point. Takes std's
+/// As [`timeout()`], until `deadline`. One that is past lets `f` run to its first suspension point. Takes std's
 /// [`Instant`](std::time::Instant), or [layby's](crate::time::Instant).
 ///
 /// # Errors
-/// As [`timeout`].
+/// As [`timeout()`].
 ///
 /// # Panics
-/// As [`timeout`].
+/// As [`timeout()`].
 ///
 /// # Examples
 /// ```
@@ -108,13 +108,13 @@ where
     outcome(park::enclose(until(deadline.into()), None, |_| f()))
 }
 
-/// As [`timeout`], with the deadline in the hands of `f`, which can move it.
+/// As [`timeout()`], with the deadline in the hands of `f`, which can move it.
 ///
 /// # Errors
-/// As [`timeout`].
+/// As [`timeout()`].
 ///
 /// # Panics
-/// As [`timeout`].
+/// As [`timeout()`].
 ///
 /// # Examples
 /// Each message buys another while:
@@ -216,7 +216,7 @@ impl Deadline<'_> {
     }
 }
 
-/// The error of a [`timeout`]: the time ran out.
+/// The error of a [`timeout()`]: the time ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed(());
 

@@ -154,7 +154,7 @@ fn structure(world: &World, rng: &mut Rng, depth: u32) -> Result<(), u64> {
                 Ok(())
             }
             6 => {
-                shield(|| drop(layby::gather!(child(seeds[0])(), sleep(nap(rng)))));
+                let _ = shield(|| layby::gather!(child(seeds[0])(), sleep(nap(rng))));
                 Ok(())
             }
             _ => timeout(limit, || child(seeds[0])().map(drop)).unwrap_or(Ok(())),
@@ -165,7 +165,7 @@ fn structure(world: &World, rng: &mut Rng, depth: u32) -> Result<(), u64> {
     match result {
         Ok(result) => result.or_else(|error| if error % 3 == 0 { Err(error) } else { Ok(()) }),
         // A panic is sometimes handled; a cancellation goes on.
-        Err(payload) if !task::is_cancellation(&*payload) && body_seed % 2 == 0 => Ok(()),
+        Err(payload) if !task::is_cancellation(&*payload) && body_seed & 1 == 0 => Ok(()),
         Err(payload) => resume_unwind(payload),
     }
 }

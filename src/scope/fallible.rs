@@ -15,13 +15,13 @@ use crate::park::{self, Caught, Tripwire};
 use crate::spawn::{JoinError, Target, plain};
 use crate::util::lock::Lock;
 
-/// As [`scope`](super::scope), for children that can fail: the first `Err` or panic of one cancels the others, and the body.
+/// As [`scope`](super::scope()), for children that can fail: the first `Err` or panic of one cancels the others, and the body.
 ///
 /// All have ended when it returns; what fails meanwhile is listed, too, in the order of the failures. The body is cancelled like
 /// a task, at its next suspension point; it may return a value or an error of its own first.
 ///
 /// # Cancellation
-/// As [`scope`](super::scope). A cancellation from outside, or a timeout, goes on outwards; but the panic of a child goes before it.
+/// As [`scope`](super::scope()). A cancellation from outside, or a timeout, goes on outwards; but the panic of a child goes before it.
 ///
 /// # Errors
 /// A child, or the body, has failed.

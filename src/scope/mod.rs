@@ -42,7 +42,7 @@ use crate::spawn::{Builder, Target, plain, spawn_local_overseen, spawn_overseen}
 ///
 /// # Cancellation
 /// A suspension point, before `f` and where it waits for the end of the children. If the caller is cancelled there, or a
-/// [`timeout`](crate::timeout) around it has passed, the children are cancelled, and it unwinds when all have ended. A panic of a
+/// [`timeout()`](crate::timeout()) around it has passed, the children are cancelled, and it unwinds when all have ended. A panic of a
 /// child that nobody has joined goes before the cancellation.
 ///
 /// # Panics
@@ -100,7 +100,7 @@ fn end(block: &Block, failed: bool) -> bool {
     !failed
 }
 
-/// Where the children of a [`scope`] are spawned.
+/// Where the children of a [`scope()`] are spawned.
 ///
 /// Like [`std::thread::Scope`], except: [`spawn_local`](Scope::spawn_local) and [`cancel`](Scope::cancel). A child may spawn
 /// into the scope, too.
