@@ -61,6 +61,15 @@ plant cancel_against_claim park/mod.rs 's/\(cancelled \|\| timed_out\) && wait.w
 plant cancel_against_claim fiber/state.rs 's/fetch_or\(WAKE, Ordering::AcqRel\)/fetch_or(WAKE, Ordering::Relaxed)/'
 plant deadline_against_claim park/mod.rs 's/\(cancelled \|\| timed_out\) && wait.withdraw\(\)/(cancelled || timed_out) && (wait.withdraw() || true)/'
 
+# Frames.
+plant frame_tripped_against_claim fiber/state.rs 's/self.post_with\(CANCEL, EXPIRED\)/self.post_with(CANCEL, 0)/'
+plant frame_tripped_against_claim park/mod.rs 's/\(cancelled \|\| timed_out\) && wait.withdraw\(\)/(cancelled || timed_out) && (wait.withdraw() || true)/'
+plant frame_tripped_against_close park/frames.rs 's/if self.tripped.swap\(true, Ordering::Release\) \{\s*return;\s*\}(.*?\n        \})\n    \}/$1; self.tripped.store(true, Ordering::Release);\n    }/s'
+
+# Scopes.
+plant scope_two_ends scope/block.rs 's/true => core::mem::replace\(&mut state.waiter, ptr::null\(\)\)/true => ptr::null()/'
+plant scope_two_ends scope/block.rs 's/if state.is_empty\(\) \{\s*return false;\s*\}//'
+
 # Select.
 plant select_two_wakers park/claim.rs 's/compare_exchange\(OPEN, index, Ordering::Relaxed, Ordering::Relaxed\).is_ok\(\)/swap(index, Ordering::Relaxed) != index/'
 plant select_two_wakers_and_a_cancel park/claim.rs 's/compare_exchange\(OPEN, WITHDRAWN, Ordering::Relaxed, Ordering::Relaxed\).is_ok\(\)/load(Ordering::Relaxed) == OPEN/'

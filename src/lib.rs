@@ -1,7 +1,8 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # Where things are
-//! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`gather!`], [`unblock`]: at the root.
+//! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`timeout()`], [`shield`], [`scope()`], [`try_scope`],
+//!   [`gather!`], [`try_gather!`], [`race!`], [`unblock`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
 //! * [`net`] mirrors [`std::net`], [`sync`] mirrors [`std::sync`].
 //! * [`generator`]: functions that hand out values one by one, and may be sent some.
@@ -17,16 +18,20 @@ mod blocking;
 mod coroutine;
 mod fiber;
 mod gather;
+mod group;
 mod instant;
 mod io;
 mod macros;
 mod park;
+mod race;
 mod reactor;
 mod sched;
+mod scope;
 mod sleep;
 mod spawn;
 mod stack;
 mod sys;
+mod timeout;
 mod timer;
 mod util;
 
@@ -40,17 +45,22 @@ pub mod thread;
 pub mod time;
 
 pub use crate::blocking::unblock;
-pub use crate::gather::{gather, gather_limit, gather_results};
+pub use crate::gather::{gather, gather_limit, gather_results, try_gather};
+pub use crate::race::race;
 pub use crate::runtime::{Builder, Runtime, run};
+pub use crate::scope::{scope, try_scope};
 pub use crate::task::{JoinError, JoinHandle, sleep, sleep_until, spawn, spawn_local, yield_now};
+pub use crate::timeout::{Elapsed, shield, timeout, timeout_at, timeout_with};
 
 /// For the macros.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::gather::{Tuple, TupleLocal};
+    pub use crate::gather::{TryTuple, Tuple, TupleLocal};
+    pub use crate::race::lane;
     pub use crate::spawn::local_key;
 
     use crate::JoinHandle;
+    use crate::task::{ScopedJoinHandle, Task};
     use std::io;
 
     /// What a `spawn` method returns: a handle, or a result that has one.
@@ -64,6 +74,20 @@ pub mod __private {
     impl<T> Spawned for JoinHandle<T> {
         type Handle = JoinHandle<T>;
         fn handle(self) -> JoinHandle<T> {
+            self
+        }
+    }
+
+    impl<'scope, T> Spawned for ScopedJoinHandle<'scope, T> {
+        type Handle = ScopedJoinHandle<'scope, T>;
+        fn handle(self) -> ScopedJoinHandle<'scope, T> {
+            self
+        }
+    }
+
+    impl Spawned for Task {
+        type Handle = Task;
+        fn handle(self) -> Task {
             self
         }
     }
@@ -84,3 +108,7 @@ mod guide {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/soundness.md")]
 mod soundness {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/cancellation.md")]
+mod cancellation {}

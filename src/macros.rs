@@ -1,7 +1,8 @@
 //! The macros. They expand to no `unsafe`.
 
 /// Spawns a task: `go!(closure)` is [`spawn(closure)`](crate::spawn()), `go!(x, closure)` is
-/// `x.spawn(closure)` for a task [`Builder`](crate::task::Builder) or a [`Runtime`](crate::Runtime).
+/// `x.spawn(closure)` for a task [`Builder`](crate::task::Builder), a [`Scope`](crate::task::Scope), a
+/// [`Group`](crate::task::Group) or a [`Runtime`](crate::Runtime).
 ///
 /// # Panics
 /// Where the `spawn` of a [`Builder`](crate::task::Builder) returns an error.
@@ -89,5 +90,59 @@ macro_rules! gather_local {
     };
     ($($value:expr),+ $(,)?) => {
         $crate::__private::TupleLocal::gather_local(($(|| $value,)+))
+    };
+}
+
+/// As [`gather!`], for expressions that are `Result`s with one type of error: the first `Err` cancels the others and is
+/// returned, when all have ended; otherwise the tuple of the values. As [`try_gather()`](crate::try_gather()).
+///
+/// # Examples
+/// ```
+/// use layby::{sleep, try_gather};
+/// use std::time::Duration;
+///
+/// let both = try_gather!("1".parse::<i32>(), "2.5".parse::<f32>().or("3".parse()));
+/// assert_eq!(both, Ok((1, 2.5)));
+///
+/// let failed = try_gather!(
+///     {
+///         sleep(Duration::MAX); // cancelled
+///         Ok(1)
+///     },
+///     Err::<u8, _>("no"),
+/// );
+/// assert_eq!(failed, Err("no"));
+/// ```
+#[macro_export]
+macro_rules! try_gather {
+    ($($value:expr),+ $(,)?) => {
+        $crate::__private::TryTuple::try_gather(($(|| $value,)+))
+    };
+}
+
+/// Runs expressions of one type concurrently, each in a task, until the first has finished, and returns its value. The others
+/// are cancelled, and have ended when it returns. As [`race()`](crate::race()).
+///
+/// They may borrow from the caller, as in [`gather!`].
+///
+/// # Examples
+/// ```
+/// use layby::{race, sleep};
+/// use std::time::Duration;
+///
+/// let name = String::from("layby");
+/// let winner = race!(
+///     {
+///         sleep(Duration::MAX); // cancelled
+///         0
+///     },
+///     name.len(),
+/// );
+/// assert_eq!(winner, 5);
+/// ```
+#[macro_export]
+macro_rules! race {
+    ($($value:expr),+ $(,)?) => {
+        $crate::race([$($crate::__private::lane(|| $value)),+])
     };
 }

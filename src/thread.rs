@@ -3,8 +3,9 @@
 pub use std::thread::available_parallelism;
 
 pub use crate::task::{
-    AccessError, Builder, JoinHandle, LocalKey, Task as Thread, TaskId as ThreadId, current, panicking, park,
-    park_timeout, sleep, sleep_until, spawn, task_local as thread_local, yield_now,
+    AccessError, Builder, JoinHandle, LocalKey, Scope, ScopedJoinHandle, Task as Thread, TaskId as ThreadId,
+    current, panicking, park, park_timeout, scope, sleep, sleep_until, spawn, task_local as thread_local,
+    yield_now,
 };
 
 /// What joining gives. Like [`std::thread::Result`], except for the error.

@@ -2,3 +2,4 @@
 
 pub use crate::instant::Instant;
 pub use crate::sleep::{sleep, sleep_until};
+pub use crate::timeout::{Deadline, Elapsed, timeout, timeout_at, timeout_with};

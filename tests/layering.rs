@@ -32,9 +32,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("6", &["sync", "channel", "sleep", "generator"]),
     ("7", &["spawn", "blocking"]),
     ("8a", &["scope", "timeout", "io"]),
-    ("8b", &["gather", "race", "net", "fs", "process", "signal", "future"]),
+    ("8b", &["gather", "group", "race", "net", "fs", "process", "signal", "future"]),
     ("9", &["runtime", "testing"]),
-    ("10", &["lib", "__private", "guide", "soundness", "macros", "task", "thread", "time"]),
+    ("10", &["lib", "__private", "cancellation", "guide", "soundness", "macros", "task", "thread", "time"]),
 ];
 
 /// What may be used within a layer.

@@ -9,7 +9,7 @@ mod pool;
 use core::cell::UnsafeCell;
 use core::panic::AssertUnwindSafe;
 use core::ptr::NonNull;
-use std::panic::{catch_unwind, resume_unwind};
+use std::panic::catch_unwind;
 use std::thread;
 
 use crate::park::{self, Deadline, Mask, Outcome, Reason, Wait, Waiter};
@@ -64,7 +64,7 @@ where
     drop(mask);
     drop(waiting);
     let result = call.result.into_inner().expect("a job that woke its task has a result");
-    result.unwrap_or_else(|payload| resume_unwind(payload))
+    result.unwrap_or_else(|payload| park::rethrow(payload))
 }
 
 /// Counted by the worker: a seeded run does not take the task for one that waits for nothing.

@@ -89,8 +89,12 @@ pub(crate) struct Header {
     pub(crate) unwinding: Cell<bool>,
     /// What was thrown into it last, or has begun in it, is a panic; of use while `unwinding`.
     pub(crate) by_panic: Cell<bool>,
-    /// How many cancellations were thrown into it, and panics have begun in it.
-    pub(crate) throws: Cell<u32>,
+    /// The last number given to an unwinding or a frame of this task.
+    pub(crate) numbers: Cell<u64>,
+    /// The number of the unwinding that it is in, or was in last: a throw, or a panic (see `park::cancel`).
+    pub(crate) unwind: Cell<u64>,
+    /// The innermost of its open frames: a `park::Frame`, or null.
+    pub(crate) frames: Cell<*const ()>,
     /// It runs the panic hook.
     pub(crate) in_hook: Cell<bool>,
     /// It has waited for a stack.
@@ -165,7 +169,9 @@ impl Header {
             accepts: Cell::new(0),
             unwinding: Cell::new(false),
             by_panic: Cell::new(false),
-            throws: Cell::new(0),
+            numbers: Cell::new(0),
+            unwind: Cell::new(0),
+            frames: Cell::new(ptr::null()),
             in_hook: Cell::new(false),
             starved: Cell::new(false),
             local: Cell::new(false),
@@ -215,6 +221,14 @@ impl Header {
             self.run.set(Run::Queued);
         }
         ready
+    }
+
+    /// A new number for an unwinding or a frame.
+    #[inline]
+    pub(crate) fn next_number(&self) -> u64 {
+        let number = self.numbers.get() + 1;
+        self.numbers.set(number);
+        number
     }
 
     /// The task starts, and `home` (as the scheduler knows it) is the worker that it stays on.

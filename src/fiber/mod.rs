@@ -32,4 +32,4 @@ pub(crate) use join::JoinSlot;
 pub(crate) use join::Settled;
 pub(crate) use locals::{Key, Lookup};
 pub(crate) use reason::Reason;
-pub(crate) use state::{CANCEL, NOTIFY, Post};
+pub(crate) use state::{CANCEL, NOTIFY, Post, State};

@@ -38,6 +38,8 @@ reasons! {
     Semaphore, "permits of a Semaphore";
     Event, "an Event";
     WaitGroup, "a WaitGroup";
+    Scope, "the tasks of a scope";
+    Group, "a task of a group";
 }
 
 #[cfg(test)]
@@ -46,7 +48,7 @@ mod tests {
 
     #[test]
     fn numbers_go_both_ways() {
-        for number in 0..=Reason::WaitGroup as u8 {
+        for number in 0..=Reason::Group as u8 {
             let reason = Reason::from_number(number);
             assert_eq!(reason as u8, number);
             assert!(!reason.text().is_empty());

@@ -9,6 +9,7 @@
 //!   HELD       creation                     home, when it starts the task
 //!   DONE       home, at the end             never
 //!   CANCELLED  cancel()                     never (level-triggered)
+//!   EXPIRED    whoever trips a frame        home, when it closes the frame (see `park::frames`)
 //! ```
 //!
 //! Who turns the first pending bit on pushes the header on the inbox; who finds one on knows that it is
@@ -38,6 +39,7 @@ const PENDING: u32 = WAKE | NOTIFY | CANCEL | DUMP;
 const HELD: u32 = 1 << 4;
 const DONE: u32 = 1 << 5;
 const CANCELLED: u32 = 1 << 6;
+const EXPIRED: u32 = 1 << 7;
 
 /// What to do after [`State::post`].
 #[must_use]
@@ -77,7 +79,15 @@ impl State {
     /// Leaves `bit` (NOTIFY, CANCEL or DUMP); see the table above.
     pub(crate) fn post(&self, bit: u32) -> Post {
         debug_assert!(bit == NOTIFY || bit == CANCEL || bit == DUMP);
-        let sticky = if bit == CANCEL { CANCELLED } else { 0 };
+        self.post_with(bit, if bit == CANCEL { CANCELLED } else { 0 })
+    }
+
+    /// As [`post`](State::post) of CANCEL, but what is behind it is a frame of the task's, not the task.
+    pub(crate) fn post_expired(&self) -> Post {
+        self.post_with(CANCEL, EXPIRED)
+    }
+
+    fn post_with(&self, bit: u32, sticky: u32) -> Post {
         let mut post = Post::Gone;
         // AcqRel: Release publishes what the poster wrote before (a token, a value), to `drain`'s and
         // `start`'s Acquire. Relaxed on failure: the closure looks at nothing else.
@@ -123,6 +133,33 @@ impl State {
         self.0.load(Ordering::Relaxed) & CANCELLED != 0
     }
 
+    /// Whether there may be something to throw: the task is cancelled, or a frame of it has expired.
+    #[inline(always)]
+    pub(crate) fn is_interrupted(&self) -> bool {
+        // Relaxed: who acts on it looks closer.
+        self.0.load(Ordering::Relaxed) & (CANCELLED | EXPIRED) != 0
+    }
+
+    /// Whether some frame of the task may have expired.
+    #[inline]
+    pub(crate) fn is_expired(&self) -> bool {
+        // Relaxed: as above.
+        self.0.load(Ordering::Relaxed) & EXPIRED != 0
+    }
+
+    /// A frame of the task has expired: says the home worker, which delivers by itself.
+    pub(crate) fn set_expired(&self) {
+        // Relaxed: the home worker's own, like what it stands for.
+        self.0.fetch_or(EXPIRED, Ordering::Relaxed);
+    }
+
+    /// The home worker takes EXPIRED off, and then looks whether it should still be on.
+    pub(crate) fn clear_expired(&self) {
+        // Acquire pairs with the Release in `post_with`: either the look that follows sees the flag of who has tripped
+        // a frame, or his bit comes after this.
+        self.0.fetch_and(!EXPIRED, Ordering::Acquire);
+    }
+
     /// Sets the sticky bit alone, from the home worker, which delivers by itself.
     pub(crate) fn set_cancelled(&self) {
         // Relaxed: as in `is_cancelled`.
@@ -149,7 +186,7 @@ mod tests {
     /// Every state word against every transition, by the table in the module's documentation.
     #[test]
     fn every_transition() {
-        for word in 0..1u32 << 7 {
+        for word in 0..1u32 << 8 {
             let state = || State(AtomicU32::new(word));
             for bit in [NOTIFY, CANCEL, DUMP] {
                 let s = state();
@@ -171,6 +208,11 @@ mod tests {
                 assert_eq!(post, want, "word {word:b} bit {bit:b}");
             }
             let s = state();
+            let post = s.post_expired();
+            let gone = word & DONE != 0;
+            assert_eq!(post == Post::Gone, gone);
+            assert_eq!(s.0.into_inner(), if gone { word } else { word | CANCEL | EXPIRED });
+            let s = state();
             assert_eq!(s.drain(), word & PENDING);
             assert_eq!(s.0.into_inner(), word & !PENDING);
             let s = state();
@@ -180,6 +222,12 @@ mod tests {
             s.finish();
             assert_eq!(s.0.into_inner(), word | DONE);
             assert_eq!(state().is_cancelled(), word & CANCELLED != 0);
+            assert_eq!(state().is_expired(), word & EXPIRED != 0);
+            assert_eq!(state().is_interrupted(), word & (CANCELLED | EXPIRED) != 0);
+            let s = state();
+            s.clear_expired();
+            assert!(!s.is_expired());
+            assert_eq!(s.0.into_inner(), word & !EXPIRED);
             if word & (WAKE | HELD | DONE) == 0 {
                 let s = state();
                 assert_eq!(s.post_wake(), word & PENDING == 0);

@@ -1,7 +1,6 @@
 //! The functions, over any number of closures of one type.
 
 use core::panic::Location;
-use std::panic::resume_unwind;
 
 use super::child::{Child, Family};
 use crate::park::Reason;
@@ -149,7 +148,7 @@ fn all<T>(results: Vec<Result<T, JoinError>>) -> Vec<T> {
 #[cold]
 pub(super) fn rethrow(error: JoinError) -> ! {
     if error.is_panic() {
-        resume_unwind(error.into_panic());
+        crate::park::rethrow(error.into_panic());
     }
     // Only the end of the runtime cancels a child whose parent is not cancelled.
     crate::park::check_cancelled();

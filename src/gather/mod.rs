@@ -5,9 +5,11 @@
 //! so are they, and it still waits for their end.
 
 mod child;
+mod fallible;
 mod iter;
 mod tuple;
 
+pub use self::fallible::try_gather;
 pub use self::iter::{gather, gather_limit, gather_results};
 #[doc(hidden)]
-pub use self::tuple::{Tuple, TupleLocal};
+pub use self::tuple::{TryTuple, Tuple, TupleLocal};

@@ -1,9 +1,11 @@
-//! `gather!` and `gather_local!`: tuples of closures of different types.
+//! `gather!`, `gather_local!` and `try_gather!`: tuples of closures of different types.
 
 use core::panic::Location;
 
 use super::child::{Child, Sibling, wait_all};
+use super::fallible::first_failure;
 use super::iter::rethrow;
+use crate::scope::try_scope;
 
 /// A tuple of closures that may run on other workers. What `gather!` is made of.
 #[doc(hidden)]
@@ -21,6 +23,20 @@ pub trait TupleLocal {
     type Output;
     /// Runs them, each in a task.
     fn gather_local(self) -> Self::Output;
+}
+
+/// A tuple of closures that return `Result`s with one type of error. What `try_gather!` is made of.
+#[doc(hidden)]
+pub trait TryTuple {
+    /// The tuple of their values.
+    type Output;
+    /// Their error.
+    type Error;
+    /// Runs them, each in a task.
+    ///
+    /// # Errors
+    /// The first, by time.
+    fn try_gather(self) -> Result<Self::Output, Self::Error>;
 }
 
 /// A bound that bounds nothing, where the other trait has `Send`.
@@ -72,3 +88,35 @@ tuples! {
     Tuple gather spawn Send;
     TupleLocal gather_local spawn_local Any;
 }
+
+macro_rules! try_tuples {
+    () => {};
+    ($head:ident $h:ident $($name:ident $n:ident)*) => {
+        try_tuples!($($name $n)*);
+        try_tuples!(% $head $h $($name $n)*);
+    };
+    (% $($name:ident $n:ident)*) => {
+        #[allow(non_snake_case, reason = "the closures go by the names of their types")]
+        impl<Error, $($name, $n),*> TryTuple for ($($n,)*)
+        where
+            Error: Send,
+            $($n: FnOnce() -> Result<$name, Error> + Send, $name: Send,)*
+        {
+            type Output = ($($name,)*);
+            type Error = Error;
+
+            #[track_caller]
+            fn try_gather(self) -> Result<Self::Output, Error> {
+                let ($($n,)*) = self;
+                let ($($n,)*) = first_failure(try_scope(|s| {
+                    $(let $n = s.spawn($n);)*
+                    // One that has failed has no value, and the scope knows why.
+                    Ok(($($n.join(),)*))
+                }))?;
+                Ok(($($n.unwrap_or_else(|error| rethrow(error)),)*))
+            }
+        }
+    };
+}
+
+try_tuples!(A FA B FB C FC D FD E FE F FF G FG H FH I FI J FJ K FK L FL M FM N FN O FO P FP);

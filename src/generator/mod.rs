@@ -353,11 +353,12 @@ fn end<R, Y, T>(generator: &mut Generator<R, Y, T>) {
         generator.close();
         return;
     }
+    let before = park::unwinding();
     let close = std::panic::AssertUnwindSafe(|| drop(generator.close()));
     if let Err(payload) = std::panic::catch_unwind(close) {
         // The hook has said it. To throw it here would end the process; its destructor might do so.
         core::mem::forget(payload);
-        park::set_unwinding(true);
+        park::set_unwinding(before);
     }
 }
 

@@ -273,6 +273,6 @@ impl<R, Y> Yielder<R, Y> {
 #[cold]
 #[inline(never)]
 fn throw_close() -> ! {
-    park::set_unwinding(true);
+    park::begin_throw();
     resume_unwind(Box::new(Close))
 }

@@ -192,7 +192,14 @@ impl<T: AsFd> Descriptor<T> {
                 _ => limit,
             }
         });
-        poll::wait_fd(self.inner.as_fd(), direction, left)
+        // The thread's timeouts, too.
+        let allowed = park::time_left();
+        let cut_short = allowed.is_some_and(|allowed| left.is_none_or(|left| allowed < left));
+        let ready = poll::wait_fd(self.inner.as_fd(), direction, if cut_short { allowed } else { left })?;
+        if !ready {
+            park::checkpoint();
+        }
+        Ok(ready || cut_short)
     }
 
     /// Never inlined: it has returned when the task suspends.

@@ -1,4 +1,5 @@
-//! Cancellation, as `park` delivers it: by unwinding, level-triggered, never into an unwinding task.
+//! Cancellation, as `park` delivers it: by unwinding, level-triggered, never into an unwinding task. Of a whole task, or of
+//! a part of its stack (see [`frames`](super::frames)).
 //!
 //! # "The task unwinds"
 //! std counts panics by OS thread and shows only a bool. A task that parks in a destructor, while it unwinds,
@@ -17,8 +18,9 @@
 use core::any::Any;
 use core::ptr;
 use std::panic::resume_unwind;
-use std::thread;
 
+use super::frames::{Target, View};
+use super::thread;
 use crate::fiber::{CANCEL, FiberRef, Header, Signals};
 use crate::sched::{self, Unwinding};
 use crate::util::atomic::Ordering;
@@ -28,20 +30,52 @@ use crate::util::report;
 ///
 /// It says when the unwinding is over, too: code that catches it drops it sooner or later.
 #[derive(Debug)]
-struct Cancellation {
-    /// Whose it is, and which of that task's.
-    task: u64,
-    throw: u32,
+pub(super) struct Cancellation {
+    /// Whose it is, and which of that task's (or thread's) unwindings.
+    owner: u64,
+    throw: u64,
+    /// The frame that it is for; `None`: the whole task.
+    frame: Option<u64>,
+}
+
+impl Cancellation {
+    pub(super) fn is_for(&self, owner: u64, frame: Option<u64>) -> bool {
+        (self.owner, self.frame) == (owner, frame)
+    }
 }
 
 impl Drop for Cancellation {
     fn drop(&mut self) {
         if let Some((_, task)) = sched::current()
-            && task.id == self.task
-            && task.throws.get() == self.throw
+            && task.id == self.owner
+            && task.unwind.get() == self.throw
         {
             task.unwinding.set(false);
+        } else if sched::current().is_none() {
+            thread::state(|thread| thread.over(self.owner, self.throw));
         }
+    }
+}
+
+/// How far a task unwinds: what layby's catch frames keep and restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(super) unwinding: bool,
+    /// What it is, or was last, is a panic, not a throw of layby's.
+    pub(super) by_panic: bool,
+    /// The number of the unwinding; of the last one, if there is none now.
+    pub(super) unwind: u64,
+}
+
+impl Mark {
+    pub(super) fn of_task(task: &Header) -> Mark {
+        Mark { unwinding: task.unwinding.get(), by_panic: task.by_panic.get(), unwind: task.unwind.get() }
+    }
+
+    pub(super) fn restore(self, task: &Header) {
+        task.unwinding.set(self.unwinding);
+        task.by_panic.set(self.by_panic);
+        task.unwind.set(self.unwind);
     }
 }
 
@@ -50,26 +84,83 @@ pub(crate) fn is_cancellation(payload: &(dyn Any + Send)) -> bool {
     payload.is::<Cancellation>()
 }
 
-/// Unwinds the task, because it is cancelled. No panic hook runs.
+/// Unwinds the caller, after a wait that ended with `Cancelled`: because its task is cancelled, or because a frame around it has
+/// expired. No panic hook runs.
 #[cold]
 #[inline(never)]
 pub(crate) fn throw_cancelled() -> ! {
-    let (_, task) = sched::current().expect("only a task is ever told that it is cancelled");
-    let throw = task.throws.get().wrapping_add(1);
-    task.throws.set(throw);
-    task.unwinding.set(true);
-    task.by_panic.set(false);
-    resume_unwind(Box::new(Cancellation { task: task.id, throw }))
+    let due = match sched::current() {
+        Some((_, task)) => View::of_task(task).due(),
+        None => thread::state(|thread| View::of_thread(thread).due()),
+    };
+    debug_assert!(due.is_some(), "told that it is cancelled, and nothing is due");
+    throw(due.unwrap_or(Target::Task))
+}
+
+/// Unwinds the caller to `target`.
+pub(super) fn throw(target: Target) -> ! {
+    let frame = match target {
+        Target::Task => None,
+        Target::Frame(number) => Some(number),
+    };
+    let throw = begin_throw();
+    let owner = match sched::current() {
+        Some((_, task)) => task.id,
+        None => thread::state(|thread| thread.id()),
+    };
+    resume_unwind(Box::new(Cancellation { owner, throw, frame }))
+}
+
+/// The caller is about to throw a payload of layby's: marks its task, or thread. Returns the unwinding's number.
+pub(crate) fn begin_throw() -> u64 {
+    match sched::current() {
+        Some((_, task)) => {
+            let unwind = task.next_number();
+            Mark { unwinding: true, by_panic: false, unwind }.restore(task);
+            unwind
+        }
+        None => thread::state(|thread| {
+            let unwind = thread.next_number();
+            thread.unwind.set(unwind);
+            thread.by_throw.set(true);
+            unwind
+        }),
+    }
+}
+
+/// What layby has caught, and what is not meant for it, goes on.
+#[cold]
+pub(crate) fn rethrow(payload: Box<dyn Any + Send>) -> ! {
+    if let Some((_, task)) = sched::current() {
+        let (by_panic, unwind) = match payload.downcast_ref::<Cancellation>() {
+            Some(thrown) if thrown.owner == task.id => (false, thrown.throw),
+            thrown => (thrown.is_none(), task.next_number()),
+        };
+        Mark { unwinding: true, by_panic, unwind }.restore(task);
+    } else if let Some(thrown) = payload.downcast_ref::<Cancellation>() {
+        thread::state(|thread| thread.again(thrown.throw));
+    }
+    resume_unwind(payload)
 }
 
 /// Brings the task's mark up to date, by the rules above.
 #[inline(always)]
 pub(super) fn look(unwinding: &Unwinding, task: &Header) {
-    if !thread::panicking() {
+    if !std::thread::panicking() {
         task.unwinding.set(false);
     } else if !unwinding.others_panic.get() && !task.unwinding.replace(true) {
         // Layby marks what it throws, so this is a panic (one that was resumed: no hook has run).
         task.by_panic.set(true);
+    }
+}
+
+/// As [`look`], where layby may have just caught what unwound the task.
+pub(super) fn look_after_catch(unwinding: &Unwinding, task: &Header) {
+    look(unwinding, task);
+    // The panic that was under way may have been the task's own: then the next one is its own again. (If mates are parked
+    // with the mark, it is for the scheduler to see that no panic is under way.)
+    if unwinding.others_panic.get() && unwinding.parked.get() == 0 && !std::thread::panicking() {
+        unwinding.others_panic.set(false);
     }
 }
 
@@ -91,17 +182,30 @@ fn waits_in_hook(task: &Header) -> ! {
     std::process::abort();
 }
 
-/// Whether a cancellation may be thrown into the task now. [`look`] comes first.
+/// Whether something may be thrown into the task at all, or soon: what `CANCEL` is accepted for. [`look`] comes first.
 #[inline(always)]
-pub(super) fn is_cancellable(task: &Header) -> bool {
+pub(super) fn is_interruptible(task: &Header) -> bool {
     // Built with `panic = "abort"` nothing can unwind: all waits go on as if not cancelled.
-    cfg!(panic = "unwind") && !task.unwinding.get() && task.masked.get() == 0
+    cfg!(panic = "unwind")
+        && (!task.unwinding.get() && task.masked.get() == 0 || !task.frames.get().is_null())
+}
+
+/// Whether something is to be thrown into the task now. [`look`] comes first.
+#[inline(always)]
+pub(super) fn is_due(task: &Header) -> bool {
+    task.state.is_interrupted() && looks_due(task)
+}
+
+#[cold]
+#[inline(never)]
+fn looks_due(task: &Header) -> bool {
+    View::of_task(task).due().is_some()
 }
 
 /// Whether the caller's task unwinds; on a thread that is no task, whether the thread does.
 pub(crate) fn panicking() -> bool {
     match sched::current() {
-        None => thread::panicking(),
+        None => std::thread::panicking(),
         Some((worker, task)) => {
             look(&worker.unwinding, task);
             task.unwinding.get()
@@ -114,23 +218,26 @@ pub(crate) fn panicking() -> bool {
 #[inline]
 pub(crate) fn panicking_by_panic() -> bool {
     // Often asked, and nearly always the answer.
-    thread::panicking() && unwinds_by_panic()
+    std::thread::panicking() && unwinds_by_panic()
 }
 
 #[cold]
 fn unwinds_by_panic() -> bool {
-    panicking() && sched::current().is_none_or(|(_, task)| task.by_panic.get())
+    match sched::current() {
+        Some((_, task)) => panicking() && task.by_panic.get(),
+        None => thread::state(|thread| !thread.by_throw.get()),
+    }
 }
 
 /// The running task's mark, for who catches inside of what may be a destructor.
-pub(crate) fn unwinding() -> bool {
-    sched::current().is_some_and(|(_, task)| task.unwinding.get())
+pub(crate) fn unwinding() -> Option<Mark> {
+    sched::current().map(|(_, task)| Mark::of_task(task))
 }
 
-/// Layby has caught what unwound the running task: the mark is again what it was outside.
-pub(crate) fn set_unwinding(unwinding: bool) {
+/// Layby has caught what unwound the running task: the mark is again what it was outside. `None`: it was off.
+pub(crate) fn set_unwinding(mark: Option<Mark>) {
     if let Some((_, task)) = sched::current() {
-        task.unwinding.set(unwinding);
+        mark.unwrap_or(Mark { unwinding: false, ..Mark::of_task(task) }).restore(task);
     }
 }
 
@@ -139,25 +246,29 @@ pub(crate) fn is_cancelled() -> bool {
     sched::current().is_some_and(|(_, task)| task.state.is_cancelled())
 }
 
-/// While it lives, the task that made it is not cancelled: what comes waits.
+/// While it lives, the task (or thread) that made it is not cancelled, and frames around it do not expire: what comes waits.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Mask(core::marker::PhantomData<*const ()>);
 
 impl Mask {
     pub(crate) fn new() -> Mask {
-        if let Some((_, task)) = sched::current() {
-            task.masked.set(task.masked.get() + 1);
-        }
+        masked(|masked| masked + 1);
         Mask(core::marker::PhantomData)
     }
 }
 
 impl Drop for Mask {
     fn drop(&mut self) {
-        if let Some((_, task)) = sched::current() {
-            task.masked.set(task.masked.get() - 1);
-        }
+        masked(|masked| masked - 1);
+    }
+}
+
+#[inline]
+fn masked(change: impl FnOnce(u16) -> u16) {
+    match sched::current() {
+        Some((_, task)) => task.masked.set(change(task.masked.get())),
+        None => thread::state(|thread| thread.masked.set(change(thread.masked.get()))),
     }
 }
 

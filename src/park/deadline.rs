@@ -23,6 +23,11 @@ impl Deadline {
         self == Deadline::NEVER
     }
 
+    /// Whether it is not in the future.
+    pub(crate) fn is_past(self) -> bool {
+        self.0 <= sched::now()
+    }
+
     #[inline]
     pub(crate) fn nanos(self) -> u64 {
         self.0

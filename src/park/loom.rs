@@ -39,24 +39,24 @@ fn park_for_token(home: &Home, task: &Header) {
 }
 
 /// A wait node with an outcome. Its frame dies when its waiter writes to it for the last time.
-struct Node {
+pub(crate) struct Node {
     waiter: Waiter,
     outcome: UnsafeCell<u32>,
 }
 
 impl Node {
-    fn new(task: NonNull<Header>) -> Node {
+    pub(crate) fn new(task: NonNull<Header>) -> Node {
         Node { waiter: Waiter::Task(task), outcome: UnsafeCell::new(0) }
     }
 
-    fn write(&self, outcome: u32) {
+    pub(crate) fn write(&self, outcome: u32) {
         self.outcome.with_mut(|place| {
             // SAFETY: the claimer's, by its lease, or the waiter's; loom sees to it.
             unsafe { *place = outcome }
         });
     }
 
-    fn read(&self) -> u32 {
+    pub(crate) fn read(&self) -> u32 {
         self.outcome.with(|place| {
             // SAFETY: as in `write`.
             unsafe { *place }
@@ -65,7 +65,7 @@ impl Node {
 }
 
 /// A node in a join slot: a queue of one place.
-struct InSlot<'a>(&'a JoinSlot<Node>, &'a Node);
+pub(crate) struct InSlot<'a>(pub(crate) &'a JoinSlot<Node>, pub(crate) &'a Node);
 
 impl Wait for InSlot<'_> {
     fn withdraw(&self) -> bool {
@@ -74,7 +74,7 @@ impl Wait for InSlot<'_> {
 }
 
 /// The waker's side of `InSlot`. Whether there was somebody to wake.
-fn claim_and_wake(slot: &JoinSlot<Node>) -> bool {
+pub(crate) fn claim_and_wake(slot: &JoinSlot<Node>) -> bool {
     let Settled::Claimed(node) = slot.settle() else { return false };
     // SAFETY: claimed, so it is there until the push.
     unsafe { node.as_ref() }.write(42);

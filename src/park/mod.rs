@@ -56,6 +56,7 @@ mod cancel;
 mod claim;
 mod deadline;
 mod fd;
+mod frames;
 #[cfg(all(test, loom))]
 pub(crate) mod loom;
 mod open;
@@ -66,18 +67,19 @@ use core::ptr::NonNull;
 use std::sync::Arc;
 
 pub(crate) use self::cancel::{
-    Mask, cancel, is_cancellation, is_cancelled, panicking, panicking_by_panic, set_unwinding,
-    throw_cancelled, unwinding,
+    Mask, begin_throw, cancel, is_cancellation, is_cancelled, panicking, panicking_by_panic, rethrow,
+    set_unwinding, throw_cancelled, unwinding,
 };
 pub(crate) use self::deadline::Deadline;
 pub(crate) use self::fd::{fd_wait, on_task, with_reactor};
+pub(crate) use self::frames::{Caught, Frame, Tripwire, enclose};
 pub(crate) use self::open::{Here, Open, panics_for_sure};
-pub(crate) use self::thread::{Parker, ThreadTask};
+pub(crate) use self::thread::{Parker, ThreadTask, time_left};
 pub(crate) use self::token::{park_for_token, unpark};
 pub(crate) use crate::fiber::Reason;
 
 use crate::fiber::{Header, Run, Signal, Signals};
-use crate::sched::{self, Unwinding, Worker};
+use crate::sched::{self, TimerOwner, Unwinding, Worker};
 use crate::timer;
 use crate::util::atomic::Ordering;
 
@@ -89,7 +91,8 @@ pub(crate) enum Outcome {
     Woken,
     /// The deadline has passed; the node is unlinked.
     TimedOut,
-    /// The task was cancelled; the node is unlinked. The caller tidies up and calls [`throw_cancelled`].
+    /// The task was cancelled, or a timeout around the wait has expired; the node is unlinked. The caller tidies up and calls
+    /// [`throw_cancelled`].
     Cancelled,
 }
 
@@ -185,7 +188,7 @@ unsafe fn wake_task(task: NonNull<Header>) {
 /// cancelled.
 ///
 /// The node, with `waiter` in it, must be linked already. On `TimedOut` and `Cancelled` it is unlinked; on `Woken` its claimer has
-/// unlinked it. A cancellation is held back while the task unwinds and inside a [`Mask`].
+/// unlinked it. A cancellation is held back while the task unwinds and inside a [`Mask`]; so are the timeouts around those.
 #[inline(always)]
 pub(crate) fn park(reason: Reason, deadline: Deadline, waiter: &Waiter, wait: &impl Wait) -> Outcome {
     let (worker, task) = match (waiter, sched::current()) {
@@ -200,7 +203,7 @@ pub(crate) fn park(reason: Reason, deadline: Deadline, waiter: &Waiter, wait: &i
         }
         finish(unwinding, task, wait, suspend)
     } else {
-        let timer = timer::Entry::new(worker.running().cast());
+        let timer = timer::Entry::new(TimerOwner::Wait(worker.running()).into_raw());
         if prepare_timed(worker, task, reason, Signals::WAKE, &timer, deadline) {
             suspend(task);
         }
@@ -224,9 +227,13 @@ fn suspend(task: &Header) {
 fn prepare(unwinding: &Unwinding, task: &Header, reason: Reason, signals: u8) -> bool {
     cancel::look(unwinding, task);
     cancel::refuse_in_hook(task);
-    let cancellable = cancel::is_cancellable(task);
-    let accepts = if cancellable { signals | Signals::CANCEL } else { signals };
-    if task.signals.get() & accepts != 0 || cancellable && task.state.is_cancelled() {
+    let accepts = if cancel::is_interruptible(task) { signals | Signals::CANCEL } else { signals };
+    let due = cancel::is_due(task);
+    // A CANCEL that is not due is stale, or what it stands for is held back. Left there, it would end the wait before the
+    // deadline is in the wheel, and `finish` would then wait without.
+    task.signals.set(task.signals.get() & !Signals::CANCEL);
+    if due || task.signals.get() & signals != 0 {
+        task.reason.set(reason as u8);
         return false;
     }
     begin_park(unwinding, task, reason, accepts);
@@ -280,15 +287,19 @@ fn finish(unwinding: &Unwinding, task: &Header, wait: &impl Wait, suspend: impl 
             return Outcome::Woken;
         }
         let timed_out = signals & Signals::TIMEOUT != 0;
-        // Of an expired deadline and a cancellation, the cancellation: it is from further out.
-        let cancelled = cancel::is_cancellable(task) && task.state.is_cancelled();
+        // Of the wait's own deadline and a cancellation or a timeout around, the latter: it is from further out.
+        let cancelled = cancel::is_due(task);
         task.signals.set(signals & !(Signals::TIMEOUT | Signals::CANCEL));
         if (cancelled || timed_out) && wait.withdraw() {
             return if cancelled { Outcome::Cancelled } else { Outcome::TimedOut };
         }
-        // Claimed: the wake is coming. (Or a stale CANCEL in a masked region: the wait goes on, and the
-        // timer is still in the wheel.)
-        let signals = if cancelled || timed_out { Signals::WAKE } else { Signals::WAKE | Signals::TIMEOUT };
+        // Claimed: the wake is coming. (Or a CANCEL that is stale, or held back: the wait goes on, and the timer is
+        // still in the wheel.)
+        let signals = match cancelled || timed_out {
+            true => Signals::WAKE,
+            false if cancel::is_interruptible(task) => Signals::WAKE | Signals::TIMEOUT | Signals::CANCEL,
+            false => Signals::WAKE | Signals::TIMEOUT,
+        };
         if task.signals.get() & signals == 0 {
             begin_park(unwinding, task, Reason::from_number(task.reason.get()), signals);
             suspend(task);
@@ -311,6 +322,7 @@ fn finish_timed(worker: &Worker, task: &Header, wait: &impl Wait, timer: &timer:
 pub(crate) fn yield_now() {
     let Some((worker, task)) = sched::current() else {
         std::thread::yield_now();
+        thread::checkpoint();
         return;
     };
     cancel::look(&worker.unwinding, task);
@@ -324,7 +336,10 @@ pub(crate) fn yield_now() {
     suspend(task);
     if task.unwinding.get() {
         worker.unwinding.parked.set(worker.unwinding.parked.get() - 1);
-    } else if task.state.is_cancelled() {
+        if task.state.is_interrupted() {
+            check_cancelled();
+        }
+    } else if task.state.is_interrupted() {
         check_cancelled();
     }
 }
@@ -332,10 +347,9 @@ pub(crate) fn yield_now() {
 /// What an operation that need not wait begins with, so that it is a suspension point all the same.
 #[inline(always)]
 pub(crate) fn checkpoint() {
-    if let Some((_, task)) = sched::current()
-        && task.state.is_cancelled()
-    {
-        check_cancelled();
+    match sched::current() {
+        Some((worker, task)) => checkpoint_of(worker, task),
+        None => thread::checkpoint(),
     }
 }
 
@@ -343,11 +357,12 @@ pub(crate) fn checkpoint() {
 /// that does nothing else yields now and then, before it takes anything.
 #[inline(always)]
 pub(crate) fn spend_budget(cost: u32) {
-    if let Some((worker, task)) = sched::current() {
-        if task.state.is_cancelled() {
-            check_cancelled();
+    match sched::current() {
+        Some((worker, task)) => {
+            checkpoint_of(worker, task);
+            spend(worker, task, cost);
         }
-        spend(worker, task, cost);
+        None => thread::checkpoint(),
     }
 }
 
@@ -361,15 +376,33 @@ fn spend(worker: &Worker, task: &Header, cost: u32) {
     }
 }
 
-/// A suspension point that never waits: unwinds the task if it is cancelled.
+#[inline(always)]
+fn checkpoint_of(worker: &Worker, task: &Header) {
+    if !task.frames.get().is_null() {
+        frames::look_at_clock(worker, task, worker.coarse_now());
+    }
+    if task.state.is_interrupted() {
+        throw_what_is_due(worker, task);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn throw_what_is_due(worker: &Worker, task: &Header) {
+    cancel::look(&worker.unwinding, task);
+    if cancel::is_due(task) {
+        throw_cancelled();
+    }
+}
+
+/// A suspension point that never waits: unwinds the caller if something is due.
 #[inline(never)]
 pub(crate) fn check_cancelled() {
-    if let Some((worker, task)) = sched::current() {
-        cancel::look(&worker.unwinding, task);
-        if task.state.is_cancelled() && cancel::is_cancellable(task) {
-            throw_cancelled();
-        }
+    let Some((worker, task)) = sched::current() else { return thread::checkpoint() };
+    if !task.frames.get().is_null() {
+        frames::look_at_clock(worker, task, worker.now());
     }
+    throw_what_is_due(worker, task);
 }
 
 /// Waits for `deadline`.

@@ -3,10 +3,15 @@
 //! Not std's `park`: its token belongs to the program, and a wait of ours would eat an `unpark` that was
 //! meant for the program's own.
 
-use core::cell::OnceCell;
+use core::cell::{Cell, OnceCell};
 use core::num::NonZeroU64;
+use core::ptr;
+use core::sync::atomic::AtomicU64;
+use core::time::Duration;
 use std::sync::{Arc, PoisonError};
 
+use super::cancel::{Mark, throw, throw_cancelled};
+use super::frames::{Frame, View};
 use super::{Deadline, Outcome, Wait};
 use crate::util::atomic::{AtomicBool, Ordering};
 use crate::util::lock::{Condvar, Lock};
@@ -14,35 +19,56 @@ use crate::util::lock::{Condvar, Lock};
 /// What one thread sleeps on.
 #[derive(Debug, Default)]
 pub(crate) struct Parker {
-    /// The wait was claimed, and here is the wake.
-    woken: Lock<bool>,
+    news: Lock<News>,
     changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct News {
+    /// The wait was claimed, and here is the wake.
+    woken: bool,
+    /// A frame of the thread was tripped: it is to look, in this wait or the next.
+    interrupted: bool,
 }
 
 impl Parker {
     /// Lets the thread go. The caller holds its own count of the parker: the thread may end at once.
     pub(crate) fn wake(&self) {
-        *self.woken.lock() = true;
+        self.news.lock().woken = true;
         self.changed.notify_one();
     }
 
-    /// Waits for `wake`. True: it came, and is taken.
+    /// Lets the thread look at its frames.
+    pub(super) fn interrupt(&self) {
+        self.news.lock().interrupted = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for `wake`. True: it came, and is taken. False: the deadline has passed, or it was interrupted.
     fn wait(&self, deadline: Deadline) -> bool {
-        let mut woken = self.woken.lock();
-        while !*woken {
+        let mut news = self.news.lock();
+        while !news.woken {
+            if core::mem::take(&mut news.interrupted) {
+                return false;
+            }
             if deadline.is_never() {
-                woken = self.changed.wait(woken).unwrap_or_else(PoisonError::into_inner);
+                news = self.changed.wait(news).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             let left = deadline.remaining();
             if left.is_zero() {
                 return false;
             }
-            let waited = self.changed.wait_timeout(woken, left);
-            woken = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.changed.wait_timeout(news, left);
+            news = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        *woken = false;
+        news.woken = false;
         true
+    }
+
+    /// Waits for `wake`, whatever else comes.
+    fn wait_for_wake(&self) {
+        while !self.wait(Deadline::NEVER) {}
     }
 }
 
@@ -69,20 +95,125 @@ pub(super) fn parker() -> Arc<Parker> {
     PARKER.try_with(|cell| cell.get_or_init(Arc::default).clone()).unwrap_or_default()
 }
 
+/// What a thread that is no task has in place of a task's header, as far as throwing goes.
+#[derive(Debug)]
+pub(super) struct ThreadState {
+    id: Cell<u64>,
+    numbers: Cell<u64>,
+    pub(super) unwind: Cell<u64>,
+    /// What it unwinds by was thrown by layby.
+    pub(super) by_throw: Cell<bool>,
+    pub(super) masked: Cell<u16>,
+    pub(super) frames: Cell<*const Frame>,
+}
+
+thread_local! {
+    static STATE: ThreadState = const {
+        ThreadState {
+            id: Cell::new(0),
+            numbers: Cell::new(0),
+            unwind: Cell::new(0),
+            by_throw: Cell::new(false),
+            masked: Cell::new(0),
+            frames: Cell::new(ptr::null()),
+        }
+    };
+}
+
+/// Calls `f` with the calling thread's. (It has no destructor, so it is there to the thread's very end.)
+#[inline]
+pub(super) fn state<R>(f: impl FnOnce(&ThreadState) -> R) -> R {
+    STATE.with(f)
+}
+
+impl ThreadState {
+    pub(super) fn next_number(&self) -> u64 {
+        let number = self.numbers.get() + 1;
+        self.numbers.set(number);
+        number
+    }
+
+    /// That throw was caught, and goes on.
+    pub(super) fn again(&self, throw: u64) {
+        self.unwind.set(throw);
+        self.by_throw.set(true);
+    }
+
+    /// The payload of that throw is dropped: whoever has caught it has done with it.
+    pub(super) fn over(&self, owner: u64, throw: u64) {
+        if (self.id.get(), self.unwind.get()) == (owner, throw) {
+            self.by_throw.set(false);
+        }
+    }
+
+    /// How far it unwinds. Of a thread, std's word is exact.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            unwinding: std::thread::panicking(),
+            by_panic: !self.by_throw.get(),
+            unwind: self.unwind.get(),
+        }
+    }
+
+    /// Unique in the process, and no task's.
+    pub(super) fn id(&self) -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(1 << 63);
+        if self.id.get() == 0 {
+            // Relaxed: a number.
+            self.id.set(NEXT.fetch_add(1, Ordering::Relaxed));
+        }
+        self.id.get()
+    }
+}
+
+/// A suspension point that does not wait, of a thread.
+#[inline]
+pub(super) fn checkpoint() {
+    if state(|thread| thread.frames.get().is_null()) {
+        return;
+    }
+    if let Some(target) = state(|thread| View::of_thread(thread).due()) {
+        throw(target);
+    }
+}
+
+fn is_due() -> bool {
+    state(|thread| View::of_thread(thread).due().is_some())
+}
+
+fn next_deadline() -> Deadline {
+    state(|thread| View::of_thread(thread).next_deadline())
+}
+
+/// How long the calling thread, which is no task, may wait for something else than `park` before it has to call
+/// `checkpoint`; `None`: without limit.
+pub(crate) fn time_left() -> Option<Duration> {
+    let next = next_deadline();
+    (!next.is_never()).then(|| next.remaining())
+}
+
 /// `park` for a thread, whose node has been linked with `parker` in it.
 #[cold]
 #[inline(never)]
 pub(super) fn park(parker: &Parker, deadline: Deadline, wait: &impl Wait) -> Outcome {
-    if parker.wait(deadline) {
+    let limit = deadline.min(next_deadline());
+    let outcome = loop {
+        if is_due() {
+            break Outcome::Cancelled;
+        }
+        if !deadline.is_never() && deadline.is_past() {
+            break Outcome::TimedOut;
+        }
+        if parker.wait(limit) {
+            return Outcome::Woken;
+        }
+    };
+    if !wait.withdraw() {
+        // Claimed: the wake is coming (rule 6).
+        parker.wait_for_wake();
         return Outcome::Woken;
     }
-    if wait.withdraw() {
-        return Outcome::TimedOut;
-    }
-    // Claimed: the wake is coming (rule 6).
-    let woken = parker.wait(Deadline::NEVER);
-    debug_assert!(woken);
-    Outcome::Woken
+    outcome
 }
 
 impl ThreadTask {
@@ -98,10 +229,14 @@ impl ThreadTask {
     /// `park` of the thread that this is.
     pub(crate) fn park(&self, deadline: Deadline) {
         // Acquire pairs with the Release in `unpark`: what came before it is seen.
+        checkpoint();
         if self.token.swap(false, Ordering::Acquire) {
             return;
         }
-        self.parker.wait(deadline);
+        let woken = self.parker.wait(deadline.min(next_deadline()));
+        if !woken && is_due() {
+            throw_cancelled();
+        }
         self.token.swap(false, Ordering::Acquire);
     }
 

@@ -1,8 +1,8 @@
 //! `unpark`'s token (rule 8).
 
-use super::{Deadline, Reason, cancel, check_cancelled, end_park, prepare, spend, suspend, throw_cancelled};
-use crate::fiber::{FiberRef, Header, NOTIFY, Post, Signals};
-use crate::sched::{self, Remote, Worker};
+use super::{Deadline, Reason, cancel, checkpoint_of, end_park, prepare, spend, suspend, throw_cancelled};
+use crate::fiber::{FiberRef, Header, NOTIFY, Post, Signals, State};
+use crate::sched::{self, Remote, TimerOwner, Worker};
 use crate::timer;
 use crate::util::atomic::Ordering;
 use core::ptr::{self, NonNull};
@@ -12,10 +12,8 @@ use core::ptr::{self, NonNull};
 /// A suspension point. Must be called on a task.
 #[inline(always)]
 pub(crate) fn park_for_token(worker: &Worker, task: &Header, deadline: Deadline) {
-    if task.state.is_cancelled() {
-        check_cancelled();
-    }
-    let timer = timer::Entry::new(worker.running().cast());
+    checkpoint_of(worker, task);
+    let timer = timer::Entry::new(TimerOwner::Wait(worker.running()).into_raw());
     while !has_token(task) {
         if prepare_token(worker, task, &timer, deadline) {
             suspend(task);
@@ -57,7 +55,7 @@ fn prepare_token(worker: &Worker, task: &Header, timer: &timer::Entry, deadline:
     true
 }
 
-/// True: the deadline has passed. Unwinds if the task is cancelled.
+/// True: the deadline has passed. Unwinds if something is due.
 #[inline(never)]
 fn finish_token(worker: &Worker, task: &Header, timer: &timer::Entry) -> bool {
     if task.accepts.get() != 0 {
@@ -67,7 +65,7 @@ fn finish_token(worker: &Worker, task: &Header, timer: &timer::Entry) -> bool {
     unsafe { worker.timers.borrow_mut().remove(NonNull::from(timer)) };
     let signals = task.signals.get();
     task.signals.set(signals & !(Signals::TIMEOUT | Signals::CANCEL));
-    if task.state.is_cancelled() && cancel::is_cancellable(task) {
+    if cancel::is_due(task) {
         throw_cancelled();
     }
     signals & Signals::TIMEOUT != 0
@@ -99,8 +97,13 @@ fn notify(task: &FiberRef) {
 
 /// Rule 5, for a bit that comes with a reference, from a thread that is not the task's home.
 pub(super) fn post(task: &FiberRef, bit: u32) {
+    post_by(task, |state| state.post(bit));
+}
+
+/// As [`post`], of what `post` posts.
+pub(super) fn post_by(task: &FiberRef, post: impl FnOnce(&State) -> Post) {
     let given = task.clone().into_raw();
-    match task.state.post(bit) {
+    match post(&task.state) {
         Post::Push => {
             // Relaxed: written before the state word said that the task has started, and `post` has seen that.
             let home = task.home.load(Ordering::Relaxed).cast::<Remote>();

@@ -31,7 +31,7 @@ pub(super) fn install() {
         task.unwinding.set(true);
         task.by_panic.set(true);
         // The payload of an earlier throw, dropped from now on, does not mean that the unwinding is over.
-        task.throws.set(task.throws.get().wrapping_add(1));
+        task.unwind.set(task.next_number());
         task.in_hook.set(true);
         previous(info);
         task.in_hook.set(false);

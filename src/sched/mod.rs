@@ -63,7 +63,7 @@ pub(crate) use remote::Remote;
 pub(crate) use shared::Shared;
 pub(crate) use sim::Sim;
 pub(crate) use start::{Ran, default_runtime, run_root, start};
-pub(crate) use worker::{Unwinding, Worker, current, current_worker};
+pub(crate) use worker::{TimerOwner, Unwinding, Worker, current, current_worker};
 
 /// About how often a busy worker looks at the clock, the timers and the kernel, in nanoseconds.
 pub(crate) const TICK_NS: u64 = 100_000;

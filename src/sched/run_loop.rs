@@ -8,7 +8,7 @@ use super::TICK_NS;
 use super::listing::describe;
 use super::remote::bump;
 use super::shared::Phase;
-use super::worker::Worker;
+use super::worker::{TimerOwner, Worker};
 use crate::fiber::{Carrier, FiberRef, Header, Run, Signal, Signals};
 use crate::util::atomic::Ordering;
 use crate::util::report;
@@ -185,9 +185,9 @@ impl Worker {
             if !header.unwinding.replace(false) || header.run.get() != Run::Parked {
                 return;
             }
-            if header.masked.get() == 0 {
+            if header.masked.get() == 0 || !header.frames.get().is_null() {
                 header.accepts.set(header.accepts.get() | Signals::CANCEL);
-                if header.state.is_cancelled() {
+                if header.state.is_interrupted() {
                     // SAFETY: as above.
                     unsafe { self.signal(task, Signals::CANCEL) };
                 }
@@ -304,10 +304,14 @@ impl Worker {
         }
         timers.advance(now);
         self.last_fired.set(now);
-        while let Some(task) = timers.pop_expired() {
-            // SAFETY: an entry is unlinked before its task's wait is over, so the task is alive; timers
-            // are its home worker's.
-            unsafe { self.signal(task.cast(), Signals::TIMEOUT) };
+        while let Some(owner) = timers.pop_expired() {
+            match TimerOwner::from_raw(owner) {
+                // SAFETY: an entry is unlinked before its task's wait is over, so the task is alive; timers
+                // are its home worker's.
+                TimerOwner::Wait(task) => unsafe { self.signal(task, Signals::TIMEOUT) },
+                // SAFETY: an entry is unlinked before its frame is closed, and its task lives longer.
+                TimerOwner::Frame(task) => unsafe { self.expire(task) },
+            }
         }
     }
 

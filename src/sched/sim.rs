@@ -80,6 +80,15 @@ impl Worker {
         }
     }
 
+    /// The time, real or virtual; if real, up to some milliseconds behind.
+    #[inline]
+    pub(crate) fn coarse_now(&self) -> u64 {
+        match &self.sim {
+            None => clock::coarse_ns(),
+            Some(sim) => sim.now(),
+        }
+    }
+
     /// Any ready task.
     #[cold]
     pub(super) fn next_by_seed(&self, sim: &Sim) -> Option<NonNull<Header>> {

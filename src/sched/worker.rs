@@ -15,7 +15,7 @@ use super::shared::Shared;
 use super::sim::Sim;
 use super::trim::Trim;
 use crate::fiber::overflow::{self, Watched};
-use crate::fiber::{Carrier, Header, Run};
+use crate::fiber::{Carrier, Header, Run, Signals};
 use crate::reactor::Reactor;
 use crate::stack::{Guard, Pool};
 use crate::sys::clock;
@@ -98,6 +98,36 @@ pub(crate) struct Unwinding {
     pub(crate) others_panic: Cell<bool>,
     /// How many tasks of this worker are suspended with the mark that they unwind.
     pub(crate) parked: Cell<usize>,
+}
+
+/// Whose a timer entry is: that of a task's wait, which then is over, or that of a frame of a task.
+#[derive(Debug)]
+pub(crate) enum TimerOwner {
+    Wait(NonNull<Header>),
+    Frame(NonNull<Header>),
+}
+
+impl TimerOwner {
+    /// In a bit that no header's address has on, so that an entry needs no room for it.
+    const FRAME: usize = 1;
+
+    #[inline(always)]
+    pub(crate) fn into_raw(self) -> NonNull<()> {
+        match self {
+            TimerOwner::Wait(task) => task.cast(),
+            TimerOwner::Frame(task) => task.cast().map_addr(|addr| addr | TimerOwner::FRAME),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn from_raw(owner: NonNull<()>) -> TimerOwner {
+        if owner.addr().get() & TimerOwner::FRAME == 0 {
+            return TimerOwner::Wait(owner.cast());
+        }
+        // A header's address with the bit off is not null.
+        let task = owner.as_ptr().map_addr(|addr| addr & !TimerOwner::FRAME);
+        TimerOwner::Frame(NonNull::new(task).expect("a header is at some address").cast())
+    }
 }
 
 impl fmt::Debug for Worker {
@@ -253,6 +283,17 @@ impl Worker {
             // SAFETY: it was parked, so in no queue, and a started one lives until it has ended.
             unsafe { self.queue.push(task) };
         }
+    }
+
+    /// From this worker's thread: a frame of a task that lives here has expired.
+    ///
+    /// # Safety
+    /// `task` is alive and this worker is its home.
+    pub(crate) unsafe fn expire(&self, task: NonNull<Header>) {
+        // SAFETY: alive, by this function's contract.
+        unsafe { task.as_ref() }.state.set_expired();
+        // SAFETY: by this function's contract.
+        unsafe { self.signal(task, Signals::CANCEL) };
     }
 
     /// The running task, by the pointer that the scheduler has: it reaches the whole allocation, which one made from a

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use std::io;
 use std::sync::Arc;
 
-use super::cell::{Owned, make};
+use super::cell::{Overseer, Owned, make, make_overseen};
 use super::handle::JoinHandle;
 use crate::fiber::{Attributes, Header};
 use crate::sched::{self, Shared, Worker};
@@ -132,6 +132,58 @@ where
 #[track_caller]
 pub(crate) fn failed_to_spawn(error: io::Error) -> ! {
     panic!("failed to spawn task: {error}")
+}
+
+/// As [`spawn_borrowing`], with an overseer. Before the task can start `admit` is told where both are; if it says no, the closure
+/// never runs.
+///
+/// # Safety
+/// What the closure and the result borrow outlives the overseer, which is dropped at the task's end.
+pub(crate) unsafe fn spawn_overseen<F, T, O>(
+    target: Target<'_>,
+    attributes: Attributes,
+    overseer: O,
+    admit: impl FnOnce(NonNull<Header>, NonNull<O>) -> bool,
+    closure: F,
+) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+    O: Overseer + Send,
+{
+    // SAFETY: valid until the overseer is dropped; all are Send.
+    let (task, owned, overseer) = unsafe { make_overseen(closure, overseer, attributes) };
+    if !admit(task, overseer) {
+        owned.fiber().state.set_cancelled();
+    }
+    // SAFETY: the scheduler's reference; new; Send.
+    unsafe { target.submit(task) };
+    JoinHandle::new(owned)
+}
+
+/// As [`spawn_overseen`], on the caller's worker, without `Send`.
+///
+/// # Safety
+/// As [`spawn_overseen`].
+pub(crate) unsafe fn spawn_local_overseen<F, T, O>(
+    worker: &Worker,
+    attributes: Attributes,
+    overseer: O,
+    admit: impl FnOnce(NonNull<Header>, NonNull<O>) -> bool,
+    closure: F,
+) -> JoinHandle<T>
+where
+    F: FnOnce() -> T,
+    O: Overseer,
+{
+    // SAFETY: valid until the overseer is dropped; all stay on this thread, as in `spawn_local_borrowing`.
+    let (task, owned, overseer) = unsafe { make_overseen(closure, overseer, attributes) };
+    if !admit(task, overseer) {
+        owned.fiber().state.set_cancelled();
+    }
+    // SAFETY: the scheduler's reference; new.
+    unsafe { worker.submit_local(task) };
+    JoinHandle::new(owned)
 }
 
 /// Spawns a task: `f` runs concurrently with the caller, on a stack of its own.
@@ -282,6 +334,19 @@ impl Builder {
         let attributes = self.attributes(worker.shared.stack_size(), Location::caller());
         // SAFETY: it borrows nothing.
         unsafe { spawn_local_borrowing(worker, attributes, f) }
+    }
+
+    /// What a child of a scope is made with.
+    ///
+    /// # Errors
+    /// As [`spawn`](Builder::spawn).
+    pub(crate) fn structured(
+        self,
+        target: &Target<'_>,
+        spawned_at: &'static Location<'static>,
+    ) -> io::Result<Attributes> {
+        self.check()?;
+        Ok(Attributes { structured: true, ..self.attributes(target.stack_size(), spawned_at) })
     }
 
     fn attributes(self, stack_size: usize, spawned_at: &'static Location<'static>) -> Attributes {

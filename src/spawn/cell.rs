@@ -1,19 +1,23 @@
 //! One allocation for a task: its header, the place of its result, its closure.
 //!
 //! ```text
-//!   ┌────────┬──────────────────────────┬─────────┐
-//!   │ Header │ result: Option<Result<T>> │ closure │      the first two are at the same place for
-//!   └────────┴──────────────────────────┴─────────┘      every closure that returns a T
+//!   ┌────────┬──────────────────────────┬─────────┬──────────┐
+//!   │ Header │ result: Option<Result<T>> │ closure │ overseer │   the first two are at the same place for
+//!   └────────┴──────────────────────────┴─────────┴──────────┘   every closure that returns a T
 //! ```
 //!
 //! The closure is the runner's (or the discarder's). The result is written by the runner before it settles
 //! the join slot, and belongs, once, to the handle or, if there is none, to the runner. So when the last
 //! reference goes, both are gone already: freeing runs no code of the user's.
+//!
+//! The overseer is somebody who waits for tasks by other means than their handles (a scope). Dropping it is the last that
+//! happens on the task's stack: whatever the task could borrow from is not touched any more.
 
 use core::any::Any;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::panic::AssertUnwindSafe;
 use core::ptr::NonNull;
 use std::panic::catch_unwind;
@@ -40,9 +44,25 @@ struct Front<T> {
 }
 
 #[repr(C)]
-struct TaskCell<F, T> {
+struct TaskCell<F, T, O> {
     front: Front<T>,
     closure: UnsafeCell<Option<F>>,
+    /// Used through `&O` until the runner (or the discarder) drops it, at the end.
+    overseer: UnsafeCell<ManuallyDrop<O>>,
+}
+
+/// Who is told of the end of a task, by being dropped on its stack after all that the task leaves.
+pub(crate) trait Overseer {
+    /// Before that: the task has panicked, and nobody will join it.
+    fn unjoined(&self, task: &Header, failure: Failure);
+}
+
+/// Nobody.
+impl Overseer for () {
+    fn unjoined(&self, task: &Header, failure: Failure) {
+        report!("task {task}, spawned at {}, has panicked, and nobody has joined it", task.spawned_at);
+        drop_quietly(failure, task, "the result");
+    }
 }
 
 /// The one that may take the result of a task: a reference, and the right to the result.
@@ -74,25 +94,50 @@ pub(super) unsafe fn make<F, T>(closure: F, attributes: Attributes) -> (NonNull<
 where
     F: FnOnce() -> T,
 {
-    let vtable = const { &Vtable { run: run::<F, T>, discard: discard::<F, T>, free: free::<F, T> } };
+    // SAFETY: by this function's contract.
+    let (raw, owned, _) = unsafe { make_overseen(closure, (), attributes) };
+    (raw, owned)
+}
+
+/// As [`make`], with an overseer, and where it is: it stays there until it is dropped.
+///
+/// # Safety
+/// As [`make`]; what the closure borrows stays valid until the overseer is dropped. That may be done on any thread that the task may
+/// start on.
+#[inline]
+pub(super) unsafe fn make_overseen<F, T, O>(
+    closure: F,
+    overseer: O,
+    attributes: Attributes,
+) -> (NonNull<Header>, Owned<T>, NonNull<O>)
+where
+    F: FnOnce() -> T,
+    O: Overseer,
+{
+    let vtable =
+        const { &Vtable { run: run::<F, T, O>, discard: discard::<F, T, O>, free: free::<F, T, O> } };
     let header = Header::new(vtable, id::next().get(), attributes, 2);
-    let cell = Box::new(TaskCell {
+    let cell = Box::leak(Box::new(TaskCell {
         front: Front { header, result: UnsafeCell::new(None::<Ending<T>>) },
         closure: UnsafeCell::new(Some(closure)),
-    });
-    let raw = NonNull::from(Box::leak(cell)).cast::<Header>();
+        overseer: UnsafeCell::new(ManuallyDrop::new(overseer)),
+    }));
+    let raw = NonNull::from(cell);
+    // SAFETY: just made.
+    let overseer = unsafe { raw.as_ref() }.overseer.get();
+    let overseer = NonNull::new(overseer.cast()).expect("a field of a cell");
     // SAFETY: the second of the two references that the header was made with.
-    let fiber = unsafe { FiberRef::from_raw(raw) };
-    (raw, Owned { fiber, result: PhantomData })
+    let fiber = unsafe { FiberRef::from_raw(raw.cast()) };
+    (raw.cast(), Owned { fiber, result: PhantomData }, overseer)
 }
 
 /// `Vtable::run`.
-unsafe fn run<F: FnOnce() -> T, T>(task: NonNull<Header>) {
+unsafe fn run<F: FnOnce() -> T, T, O: Overseer>(task: NonNull<Header>) {
     // SAFETY: the header is the first field of a cell of this type, by `make`.
-    let cell = unsafe { task.cast::<TaskCell<F, T>>().as_ref() };
+    let cell = unsafe { task.cast::<TaskCell<F, T, O>>().as_ref() };
     if cell.front.header.state.is_cancelled() {
         // SAFETY: called once, by `run`'s contract, and this is instead.
-        return unsafe { discard::<F, T>(task) };
+        return unsafe { discard::<F, T, O>(task) };
     }
     // SAFETY: the closure is the runner's.
     let closure = unsafe { (*cell.closure.get()).take() }.expect("a task runs once");
@@ -101,44 +146,55 @@ unsafe fn run<F: FnOnce() -> T, T>(task: NonNull<Header>) {
         Err(payload) if park::is_cancellation(&*payload) => Err(Failure::Cancelled),
         Err(payload) => Err(Failure::Panic(payload)),
     };
-    park::set_unwinding(false);
-    end(&cell.front, ending);
+    park::set_unwinding(None);
+    // SAFETY: the end, once.
+    unsafe { end(cell, ending) };
 }
 
 /// `Vtable::discard`.
-unsafe fn discard<F: FnOnce() -> T, T>(task: NonNull<Header>) {
+unsafe fn discard<F: FnOnce() -> T, T, O: Overseer>(task: NonNull<Header>) {
     // SAFETY: as in `run`.
-    let cell = unsafe { task.cast::<TaskCell<F, T>>().as_ref() };
+    let cell = unsafe { task.cast::<TaskCell<F, T, O>>().as_ref() };
     // SAFETY: the closure is the discarder's.
     let closure = unsafe { (*cell.closure.get()).take() };
     drop_quietly(closure, &cell.front.header, "the closure");
-    end(&cell.front, Err(Failure::Cancelled));
+    // SAFETY: the end, once.
+    unsafe { end(cell, Err(Failure::Cancelled)) };
 }
 
 /// `Vtable::free`.
-unsafe fn free<F: FnOnce() -> T, T>(task: NonNull<Header>) {
+unsafe fn free<F: FnOnce() -> T, T, O: Overseer>(task: NonNull<Header>) {
     // SAFETY: made by `Box::leak` in `make`, of this type, and this is the last use.
-    drop(unsafe { Box::from_raw(task.cast::<TaskCell<F, T>>().as_ptr()) });
+    drop(unsafe { Box::from_raw(task.cast::<TaskCell<F, T, O>>().as_ptr()) });
 }
 
 /// Drops the task-locals, then hands over the result.
 ///
 /// Of a detached task the result goes first, as std's does: its destructor still finds the task's values. (One that loses its
-/// handle just now, while its locals are dropped, finds new ones.)
-fn end<T>(front: &Front<T>, ending: Ending<T>) {
-    let header = &front.header;
+/// handle just now, while its locals are dropped, finds new ones.) Drops the overseer at last.
+///
+/// # Safety
+/// Once.
+unsafe fn end<F, T, O: Overseer>(cell: &TaskCell<F, T, O>, ending: Ending<T>) {
+    let header = &cell.front.header;
+    // SAFETY: it is dropped below and nowhere else.
+    let overseer: &O = unsafe { &*cell.overseer.get() };
     let mut ending = Some(ending);
     if !header.locals.is_unused() {
         if header.join.is_detached() {
-            drop_unclaimed(ending.take(), header);
+            drop_unclaimed(ending.take(), header, overseer);
         }
         drop_locals(header);
     }
-    settle(front, ending);
+    settle(&cell.front, ending, overseer);
     if !header.locals.is_unused() {
         // The result's destructor has used some.
         drop_locals(header);
     }
+    // SAFETY: the runner's; the reference above is not used any more.
+    let overseer = unsafe { &mut *cell.overseer.get() };
+    // SAFETY: once, by this function's contract.
+    unsafe { ManuallyDrop::drop(overseer) };
 }
 
 /// Drops the task's locals, from the newest to the oldest, and those that their destructors make meanwhile.
@@ -154,7 +210,7 @@ fn drop_locals(header: &Header) {
 }
 
 /// Stores the result, if there still is one, and lets the one know that waits for it; or drops it, if nobody can.
-fn settle<T>(front: &Front<T>, ending: Option<Ending<T>>) {
+fn settle<T>(front: &Front<T>, ending: Option<Ending<T>>, overseer: &impl Overseer) {
     // SAFETY: the result is the runner's until the slot is settled.
     unsafe { *front.result.get() = ending };
     match front.header.join.settle() {
@@ -164,17 +220,17 @@ fn settle<T>(front: &Front<T>, ending: Option<Ending<T>>) {
         Settled::Detached => {
             // SAFETY: there is no handle, so the result is the runner's still.
             let ending = unsafe { (*front.result.get()).take() };
-            drop_unclaimed(ending, &front.header);
+            drop_unclaimed(ending, &front.header, overseer);
         }
     }
 }
 
-/// Drops a result that nobody asked for. A panic that nobody joined is said so.
-fn drop_unclaimed<T>(ending: Option<Ending<T>>, header: &Header) {
-    if let Some(Err(Failure::Panic(_))) = &ending {
-        report!("task {header}, spawned at {}, has panicked, and nobody has joined it", header.spawned_at);
+/// Drops a result that nobody asked for. A panic is the overseer's.
+fn drop_unclaimed<T>(ending: Option<Ending<T>>, header: &Header, overseer: &impl Overseer) {
+    match ending {
+        Some(Err(failure @ Failure::Panic(_))) => overseer.unjoined(header, failure),
+        ending => drop_quietly(ending, header, "the result"),
     }
-    drop_quietly(ending, header, "the result");
 }
 
 /// Drops what a task leaves. No cancellation reaches its destructors, and a panic of theirs is only said.
@@ -194,6 +250,22 @@ fn drop_quietly<V>(value: V, header: &Header, what: &str) {
 }
 
 impl<T> Owned<T> {
+    /// Drops it, but for the panic of a task that has ended: that is the caller's.
+    pub(super) fn abandon(self) -> Option<(FiberRef, Failure)> {
+        if self.fiber.join.detach() {
+            let this = ManuallyDrop::new(self);
+            // SAFETY: `this` is not used any more.
+            drop(unsafe { core::ptr::read(&this.fiber) });
+            return None;
+        }
+        // SAFETY: settled, so the result belongs to `self`.
+        let ending = unsafe { &mut *self.result() };
+        match ending.take_if(|ending| matches!(ending, Err(Failure::Panic(_)))) {
+            Some(Err(failure)) => Some((self.fiber.clone(), failure)),
+            _ => None,
+        }
+    }
+
     pub(crate) fn fiber(&self) -> &FiberRef {
         &self.fiber
     }
@@ -225,7 +297,7 @@ impl<T> Drop for Owned<T> {
             // SAFETY: settled, so the result belongs to `self`.
             let ending = unsafe { &mut *self.result() }.take();
             if ending.is_some() {
-                drop_unclaimed(ending, &self.fiber);
+                drop_unclaimed(ending, &self.fiber, &());
             }
         }
     }

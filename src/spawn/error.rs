@@ -7,6 +7,7 @@ use std::error::Error;
 use super::cell::Failure;
 use super::id::TaskId;
 use crate::fiber::Header;
+use crate::sched;
 
 /// Why [`JoinHandle::join`](super::JoinHandle::join) has no result: the task panicked, or was cancelled.
 ///
@@ -40,7 +41,13 @@ struct Payload(Box<dyn Any + Send>);
 unsafe impl Sync for Payload {}
 
 impl JoinError {
-    pub(super) fn new(task: &Header, failure: Failure) -> JoinError {
+    /// That the running task has panicked: it has caught the payload itself.
+    pub(crate) fn of_running(payload: Box<dyn Any + Send>) -> JoinError {
+        let (_, task) = sched::current().expect("a task runs");
+        JoinError::new(task, Failure::Panic(payload))
+    }
+
+    pub(crate) fn new(task: &Header, failure: Failure) -> JoinError {
         let kind = match failure {
             Failure::Cancelled => Kind::Cancelled,
             Failure::Panic(payload) => Kind::Panic(Payload(payload)),

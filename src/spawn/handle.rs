@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use super::cell::Owned;
+use super::cell::{Failure, Owned};
 use super::error::JoinError;
 use super::task::Task;
 use crate::fiber::FiberRef;
@@ -101,6 +101,16 @@ impl<T> JoinHandle<T> {
             Outcome::Woken | Outcome::TimedOut => {}
             Outcome::Cancelled => park::throw_cancelled(),
         }
+    }
+
+    /// Detaches the task, but for the panic of one that has ended: that is the caller's.
+    pub(crate) fn abandon(self) -> Option<JoinError> {
+        self.0.abandon().map(|(task, failure)| JoinError::new(&task, failure))
+    }
+
+    /// That the task was cancelled, whatever its result.
+    pub(crate) fn cancelled(&self) -> JoinError {
+        JoinError::new(self.0.fiber(), Failure::Cancelled)
     }
 
     /// The result of a task that has ended.

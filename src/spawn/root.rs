@@ -2,7 +2,6 @@
 
 use core::panic::Location;
 use std::io;
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
 
@@ -11,7 +10,7 @@ use super::cell::{Failure, Owned, make};
 use super::error::JoinError;
 use super::handle::JoinHandle;
 use crate::fiber::{Attributes, FiberRef};
-use crate::park::Mask;
+use crate::park::{self, Mask};
 use crate::sched::{self, Config, Ran, Shared};
 use crate::stack;
 
@@ -93,7 +92,7 @@ where
     drop(mask);
     match task.into_result() {
         Ok(value) => value,
-        Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+        Err(error) if error.is_panic() => park::rethrow(error.into_panic()),
         Err(_) => panic!("the runtime has ended, or is being dropped, and its tasks are cancelled"),
     }
 }

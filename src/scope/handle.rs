@@ -1,0 +1,74 @@
+//! The handle to a child of a scope.
+
+use core::fmt;
+
+use super::block::Block;
+use crate::spawn::{JoinError, JoinHandle, Task};
+
+/// The right to wait for the end of a scope's child and to have its result.
+///
+/// Like [`std::thread::ScopedJoinHandle`], except as [`JoinHandle`] says. Dropped, the child runs on; the scope waits
+/// for it in any case.
+pub struct ScopedJoinHandle<'scope, T> {
+    /// `None` once it is consumed. The child's result is `None` if its failure is the scope's.
+    task: Option<JoinHandle<Option<T>>>,
+    block: &'scope Block,
+}
+
+impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedJoinHandle").field("task", &self.task()).finish_non_exhaustive()
+    }
+}
+
+impl<'scope, T> ScopedJoinHandle<'scope, T> {
+    pub(super) fn new(task: JoinHandle<Option<T>>, block: &'scope Block) -> ScopedJoinHandle<'scope, T> {
+        ScopedJoinHandle { task: Some(task), block }
+    }
+
+    fn get(&self) -> &JoinHandle<Option<T>> {
+        self.task.as_ref().expect("it is there until it is consumed")
+    }
+
+    /// Waits until the child has ended, and returns what its closure returned.
+    ///
+    /// # Cancellation
+    /// A suspension point. The child runs on; if it is the scope's body that is cancelled, the child is, too.
+    ///
+    /// # Errors
+    /// The child panicked, or was cancelled. Of a [`try_scope`](super::try_scope) the failure is the scope's: this says that the
+    /// child was cancelled.
+    ///
+    /// # Panics
+    /// If a task joins itself.
+    #[track_caller]
+    pub fn join(mut self) -> Result<T, JoinError> {
+        self.get().wait();
+        let task = self.task.take().expect("it is there until it is consumed");
+        let cancelled = task.cancelled();
+        task.into_result()?.ok_or(cancelled)
+    }
+
+    /// Whether the child has ended: `join` would not wait.
+    pub fn is_finished(&self) -> bool {
+        self.get().is_finished()
+    }
+
+    /// The task.
+    pub fn task(&self) -> Task {
+        self.get().task()
+    }
+
+    /// Asks the child to end. As [`JoinHandle::cancel`].
+    pub fn cancel(&self) {
+        self.get().cancel();
+    }
+}
+
+impl<T> Drop for ScopedJoinHandle<'_, T> {
+    fn drop(&mut self) {
+        if let Some(error) = self.task.take().and_then(JoinHandle::abandon) {
+            self.block.unjoined(error);
+        }
+    }
+}
