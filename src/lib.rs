@@ -3,6 +3,7 @@
 //! # Where things are
 //! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`gather!`], [`unblock`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
+//! * [`channel`] mirrors [`crossbeam_channel`], with [`select!`].
 //! * [`net`] mirrors [`std::net`].
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides.
 //! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes.
@@ -30,6 +31,7 @@ mod sys;
 mod timer;
 mod util;
 
+pub mod channel;
 pub mod net;
 pub mod runtime;
 pub mod task;
@@ -45,6 +47,7 @@ pub use crate::task::{JoinError, JoinHandle, sleep, sleep_until, spawn, spawn_lo
 /// For the macros.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::channel::select_parts as select;
     pub use crate::gather::{Tuple, TupleLocal};
     pub use crate::spawn::local_key;
 

@@ -31,6 +31,9 @@ reasons! {
     Write, "write on a descriptor";
     Unblock, "a closure on the blocking pool";
     Gather, "the tasks of a gather";
+    Send, "send into a channel";
+    Receive, "receive from a channel";
+    Select, "select among channels";
 }
 
 #[cfg(test)]
@@ -39,7 +42,7 @@ mod tests {
 
     #[test]
     fn numbers_go_both_ways() {
-        for number in 0..=Reason::Gather as u8 {
+        for number in 0..=Reason::Select as u8 {
             let reason = Reason::from_number(number);
             assert_eq!(reason as u8, number);
             assert!(!reason.text().is_empty());

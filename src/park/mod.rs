@@ -52,7 +52,6 @@
 //!   take its lock, from a thread that the waiter may be racing to end.
 
 mod cancel;
-#[cfg(test)]
 mod claim;
 mod deadline;
 mod fd;
@@ -67,6 +66,7 @@ use std::sync::Arc;
 pub(crate) use self::cancel::{
     Mask, cancel, is_cancellation, is_cancelled, panicking, set_unwinding, throw_cancelled, unwinding,
 };
+pub(crate) use self::claim::Claim;
 pub(crate) use self::deadline::Deadline;
 pub(crate) use self::fd::{fd_wait, on_task, with_reactor};
 pub(crate) use self::thread::{Parker, ThreadTask};
