@@ -131,7 +131,7 @@ impl Node {
     fn is_open_to(&self, own: *const Claim) -> bool {
         let claim = self.claim.get();
         // SAFETY: as above.
-        !ptr::eq(claim, own) && unsafe { claim.as_ref() }.is_none_or(Claim::is_open)
+        unsafe { claim.as_ref() }.is_none_or(|claim| !ptr::eq(claim, own) && claim.is_open())
     }
 }
 

@@ -362,28 +362,31 @@ impl<T> State<T> {
     pub(super) fn receivers_leave(&mut self, wakes: &mut Wakes) -> Left<T> {
         self.receivers_gone = true;
         self.senders.disconnect(wakes);
-        Left { returned: self.returned.take(), buffer: self.buffer.take() }
+        Left { returned: self.returned.take(), buffer: Some(self.buffer.take()) }
     }
 }
 
-/// The messages of a channel that nobody will receive. Dropped, each is dropped once, also if one panics in its drop.
+/// The messages of a channel that nobody will receive. Dropped, each is dropped once; if one panics in its drop, those
+/// behind it leak.
 pub(super) struct Left<T> {
     returned: Option<Box<Returned<T>>>,
-    buffer: Buffer<T>,
+    buffer: Option<Buffer<T>>,
 }
 
 impl<T> Drop for Left<T> {
     fn drop(&mut self) {
-        let Some(mut first) = self.returned.take() else { return };
-        // After the first, or when that unwinds.
-        let _rest = Left { returned: first.next.take(), buffer: self.buffer.take() };
-        // SAFETY: it holds a message, and only the box is dropped after this.
-        unsafe { first.message.assume_init_drop() };
+        let buffer = core::mem::ManuallyDrop::new(self.buffer.take());
+        while let Some(mut first) = self.returned.take() {
+            self.returned = first.next.take();
+            // SAFETY: it holds a message, and only the box is dropped after this.
+            unsafe { first.message.assume_init_drop() };
+        }
+        drop(core::mem::ManuallyDrop::into_inner(buffer));
     }
 }
 
 impl<T> Drop for State<T> {
     fn drop(&mut self) {
-        drop(Left { returned: self.returned.take(), buffer: self.buffer.take() });
+        drop(Left { returned: self.returned.take(), buffer: Some(self.buffer.take()) });
     }
 }

@@ -95,7 +95,7 @@ pub(super) fn select<'a>(
     }
     let until = until()?;
     loop {
-        let waited = wait(entries, until, false);
+        let waited = wait(entries, biased, until, false);
         if let Waited::Claimed(entry) = waited
             && let Some(got) = got(&entries[entry].node)
         {
@@ -135,7 +135,7 @@ pub(super) fn ready(
     }
     let until = until()?;
     loop {
-        let waited = wait(entries, until, true);
+        let waited = wait(entries, biased, until, true);
         if let Waited::Claimed(entry) = waited {
             return Some(entries[entry].index);
         }
@@ -152,7 +152,7 @@ fn try_each<'a, R>(
     biased: bool,
     attempt: impl Fn(&Entry<'a>) -> Option<R>,
 ) -> Option<R> {
-    if biased || entries.len() < 2 {
+    if biased {
         return entries.iter().find_map(attempt);
     }
     shuffle(entries);
@@ -161,10 +161,10 @@ fn try_each<'a, R>(
 
 /// Waits for any of the operations. Unwinds if the task is cancelled.
 #[inline(always)]
-fn wait(entries: &[Entry<'_>], until: Deadline, watch: bool) -> Waited {
+fn wait(entries: &[Entry<'_>], biased: bool, until: Deadline, watch: bool) -> Waited {
     let waiter = Waiter::current();
     let claim = Claim::new();
-    let (ready, due) = link(entries, watch, &waiter, &claim);
+    let (ready, due) = link(entries, biased, watch, &waiter, &claim);
     let outcome = if ready && claim.withdraw() {
         None
     } else {
@@ -182,14 +182,20 @@ fn wait(entries: &[Entry<'_>], until: Deadline, watch: bool) -> Waited {
 
 /// Step 2. Returns whether one was found ready, which ends it, and when the clock makes one ready.
 #[inline(never)]
-fn link(entries: &[Entry<'_>], watch: bool, waiter: &Waiter, claim: &Claim) -> (bool, Deadline) {
+fn link(
+    entries: &[Entry<'_>],
+    biased: bool,
+    watch: bool,
+    waiter: &Waiter,
+    claim: &Claim,
+) -> (bool, Deadline) {
     for (index, entry) in entries.iter().enumerate() {
         entry.node.prepare(waiter, claim, index);
         if !watch {
             entry.handle.prepare(&entry.node, &entry.room);
         }
     }
-    sort(entries);
+    sort(entries, biased);
     let mut due = Deadline::NEVER;
     for entry in entries {
         let entry = &entries[entry.order.get()];
@@ -211,26 +217,26 @@ fn unlink(entries: &[Entry<'_>], watch: bool) {
     }
 }
 
-/// By address of the queues. Insertion: selects are short.
-fn sort(entries: &[Entry<'_>]) {
+/// By address of the queues; those of one queue stay in the order in which they were tried. Insertion: selects are short.
+fn sort(entries: &[Entry<'_>], biased: bool) {
     let queue = |of: usize| entries[of].handle.queue();
     for index in 0..entries.len() {
+        let entry = if biased { index } else { entries[index].order.get() };
         let mut place = index;
-        while place > 0 && queue(entries[place - 1].order.get()) > queue(index) {
+        while place > 0 && queue(entries[place - 1].order.get()) > queue(entry) {
             entries[place].order.set(entries[place - 1].order.get());
             place -= 1;
         }
-        entries[place].order.set(index);
+        entries[place].order.set(entry);
     }
 }
 
 /// Every order is as likely.
 #[inline]
 fn shuffle(entries: &[Entry<'_>]) {
-    entries[0].order.set(0);
-    for index in 1..entries.len() {
+    for index in 0..entries.len() {
         // Fisher and Yates, from the inside out.
-        let place = random_below(index + 1);
+        let place = if index == 0 { 0 } else { random_below(index + 1) };
         entries[index].order.set(entries[place].order.get());
         entries[place].order.set(index);
     }
