@@ -48,11 +48,12 @@ fn handles_are_any_expression() {
     let (s, r) = unbounded();
     let both = Both { s: Arc::new(s), r: Box::new(r) };
     let mut list = vec![both];
+    let none: Option<&channel::Receiver<()>> = list.get(1).and(None);
     select! { send(list[0].s, 5) -> sent => sent.unwrap() }
     select! {
         recv(list.first().unwrap().r) -> message => assert_eq!(message, Ok(5)),
         recv(after(1000 * MS)) -> _ => unreachable!(),
-        recv(None.unwrap_or(&never::<()>())) -> _ => unreachable!(),
+        recv(none.unwrap_or(&never())) -> _ => unreachable!(),
     }
     // When a body runs, nothing is borrowed any more.
     select! {

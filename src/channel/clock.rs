@@ -60,7 +60,10 @@ impl Clock {
 
     pub(super) fn try_recv(&self) -> Result<time::Instant, TryRecvError> {
         park::checkpoint();
-        self.try_take().ok_or(TryRecvError::Empty)
+        self.try_take().ok_or_else(|| {
+            park::tried_in_vain();
+            TryRecvError::Empty
+        })
     }
 
     pub(super) fn recv(&self, until: impl FnOnce() -> Deadline) -> Result<time::Instant, RecvTimeoutError> {

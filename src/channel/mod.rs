@@ -68,9 +68,9 @@ pub use self::iter::{IntoIter, Iter, TryIter};
 pub use self::receiver::Receiver;
 #[doc(hidden)]
 pub use self::select::macros as select_parts;
+pub use self::select::macros::{select, select_biased};
 pub use self::select::{Select, SelectedOperation};
 pub use self::sender::Sender;
-pub use crate::{select, select_biased};
 
 use core::time::Duration;
 use std::sync::Arc;

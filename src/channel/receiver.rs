@@ -43,7 +43,7 @@ impl<T> RefUnwindSafe for Receiver<T> {}
 impl<T> Receiver<T> {
     /// Takes a message if there is one.
     ///
-    /// Never waits for a sender. (One that has been promised the message of a select, in a channel of capacity 0, waits for that
+    /// Never waits for a sender; but a task that asks again and again yields now and then. (One that has been promised the message of a select, in a channel of capacity 0, waits for that
     /// select to hand it over.)
     ///
     /// # Cancellation
@@ -70,6 +70,7 @@ impl<T> Receiver<T> {
             Source::Clock(clock, of) => clock.try_recv().map(of),
             Source::Never => {
                 park::checkpoint();
+                park::tried_in_vain();
                 Err(TryRecvError::Empty)
             }
         }

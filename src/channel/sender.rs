@@ -39,7 +39,7 @@ impl<T> RefUnwindSafe for Sender<T> {}
 impl<T> Sender<T> {
     /// Sends `message` if that is possible at once.
     ///
-    /// Never waits for room or a receiver.
+    /// Never waits for room or a receiver; but a task that asks again and again yields now and then.
     ///
     /// # Cancellation
     /// A suspension point: a cancelled task unwinds from here, and the message with it.

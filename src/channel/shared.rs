@@ -137,8 +137,12 @@ impl<T> Channel<T> {
             Put::Done => Ok(()),
             // SAFETY: it was not moved.
             Put::Disconnected => Err(TrySendError::Disconnected(unsafe { message.take() })),
-            // SAFETY: as above.
-            Put::Full | Put::NoBlock => Err(TrySendError::Full(unsafe { message.take() })),
+            Put::Full | Put::NoBlock => {
+                // SAFETY: as above.
+                let refused = TrySendError::Full(unsafe { message.take() });
+                park::tried_in_vain();
+                Err(refused)
+            }
         }
     }
 
@@ -220,7 +224,11 @@ impl<T> Channel<T> {
     #[inline]
     pub(super) fn try_recv(&self) -> Result<T, TryRecvError> {
         park::checkpoint();
-        self.try_take()
+        let received = self.try_take();
+        if let Err(TryRecvError::Empty) = received {
+            park::tried_in_vain();
+        }
+        received
     }
 
     /// [`try_recv`](Channel::try_recv), but no suspension point.

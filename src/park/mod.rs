@@ -351,6 +351,13 @@ fn spend(worker: &Worker, task: &Header, cost: u32) {
     }
 }
 
+/// What an operation ends with that could only say "not now": a task that asks again and again yields now and
+/// then, so that its worker mates can make it true. A suspension point, then.
+#[inline]
+pub(crate) fn tried_in_vain() {
+    spend_budget(1);
+}
+
 /// A suspension point that never waits: unwinds the task if it is cancelled.
 #[inline(never)]
 pub(crate) fn check_cancelled() {

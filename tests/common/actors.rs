@@ -31,7 +31,7 @@ impl Actors {
 
     pub(crate) fn start<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> Actor<T> {
         let turn = self.1.replace(self.1.get() + 1);
-        if self.0 == Kind::Tasks || self.0 == Kind::Mixed && turn % 2 == 0 {
+        if self.0 == Kind::Tasks || self.0 == Kind::Mixed && turn.is_multiple_of(2) {
             Actor::Task(layby::spawn(f))
         } else {
             Actor::Thread(thread::spawn(f))

@@ -47,15 +47,15 @@ impl<T> Selects for Receiver<T> {
 
 /// No `default`.
 #[inline]
-pub fn select<'a>(entries: &[Entry<'a>], biased: bool) -> SelectedOperation<'a> {
-    let selected = wait::select(entries, biased, || Some(Deadline::NEVER));
+pub fn wait_select<'a>(entries: &[Entry<'a>], biased: bool) -> SelectedOperation<'a> {
+    let selected = wait::select(entries, biased, Some(|| Deadline::NEVER));
     selected.expect("never is never over").quietly()
 }
 
 /// `default`.
 #[inline]
 pub fn try_select<'a>(entries: &[Entry<'a>], biased: bool) -> Option<SelectedOperation<'a>> {
-    wait::select(entries, biased, || None).map(SelectedOperation::quietly)
+    wait::select(entries, biased, wait::NOT).map(SelectedOperation::quietly)
 }
 
 /// `default(timeout)`.
@@ -65,7 +65,7 @@ pub fn select_timeout<'a>(
     biased: bool,
     timeout: Duration,
 ) -> Option<SelectedOperation<'a>> {
-    wait::select(entries, biased, || Some(Deadline::after(timeout))).map(SelectedOperation::quietly)
+    wait::select(entries, biased, Some(|| Deadline::after(timeout))).map(SelectedOperation::quietly)
 }
 
 /// `default(timeout)` alone.
@@ -166,6 +166,9 @@ macro_rules! select_biased {
     };
 }
 
+#[doc(inline)]
+pub use {select, select_biased};
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __select {
@@ -262,7 +265,7 @@ macro_rules! __select {
         }
     };
     (@wait [] $biased:tt $entries:expr) => {
-        $crate::__private::select::select(&$entries, $biased)
+        $crate::__private::select::wait_select(&$entries, $biased)
     };
     (@wait [default [] $body:tt] $biased:tt $entries:expr) => {
         $crate::__private::select::try_select(&$entries, $biased)

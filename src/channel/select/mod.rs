@@ -174,7 +174,7 @@ impl<'a> Select<'a> {
     /// assert_eq!(select.try_select().unwrap().recv(&r), Ok(1));
     /// ```
     pub fn try_select(&mut self) -> Result<SelectedOperation<'a>, TrySelectError> {
-        wait::select(&self.entries, self.biased, || None).ok_or(TrySelectError)
+        wait::select(&self.entries, self.biased, wait::NOT).ok_or(TrySelectError)
     }
 
     /// Selects an operation, which is to be completed.
@@ -191,7 +191,7 @@ impl<'a> Select<'a> {
     /// See [`Select`].
     pub fn select(&mut self) -> SelectedOperation<'a> {
         self.assert_some();
-        wait::select(&self.entries, self.biased, || Some(Deadline::NEVER)).expect("never is never over")
+        wait::select(&self.entries, self.biased, Some(|| Deadline::NEVER)).expect("never is never over")
     }
 
     /// Selects an operation, which is to be completed, unless all have to wait for longer than `timeout`.
@@ -215,7 +215,7 @@ impl<'a> Select<'a> {
     /// assert!(select.select_timeout(Duration::from_millis(5)).is_err());
     /// ```
     pub fn select_timeout(&mut self, timeout: Duration) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-        let until = || Some(Deadline::after(timeout));
+        let until = Some(|| Deadline::after(timeout));
         wait::select(&self.entries, self.biased, until).ok_or(SelectTimeoutError)
     }
 
@@ -243,7 +243,7 @@ impl<'a> Select<'a> {
         until: impl Into<Instant>,
     ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
         let until = until.into();
-        wait::select(&self.entries, self.biased, || Some(deadline(until))).ok_or(SelectTimeoutError)
+        wait::select(&self.entries, self.biased, Some(|| deadline(until))).ok_or(SelectTimeoutError)
     }
 
     /// The number of an operation that need not wait, if there is one. Nothing is done, so somebody else may be quicker.
@@ -267,7 +267,7 @@ impl<'a> Select<'a> {
     /// assert_eq!(r.try_recv(), Ok(1));
     /// ```
     pub fn try_ready(&mut self) -> Result<usize, TryReadyError> {
-        wait::ready(&self.entries, self.biased, || None).ok_or(TryReadyError)
+        wait::ready(&self.entries, self.biased, wait::NOT).ok_or(TryReadyError)
     }
 
     /// The number of an operation that need not wait. Nothing is done, so somebody else may be quicker.
@@ -293,7 +293,7 @@ impl<'a> Select<'a> {
     /// ```
     pub fn ready(&mut self) -> usize {
         self.assert_some();
-        wait::ready(&self.entries, self.biased, || Some(Deadline::NEVER)).expect("never is never over")
+        wait::ready(&self.entries, self.biased, Some(|| Deadline::NEVER)).expect("never is never over")
     }
 
     /// As [`ready`](Select::ready), unless it takes longer than `timeout`.
@@ -315,7 +315,7 @@ impl<'a> Select<'a> {
     /// assert!(select.ready_timeout(Duration::from_millis(5)).is_err());
     /// ```
     pub fn ready_timeout(&mut self, timeout: Duration) -> Result<usize, ReadyTimeoutError> {
-        let until = || Some(Deadline::after(timeout));
+        let until = Some(|| Deadline::after(timeout));
         wait::ready(&self.entries, self.biased, until).ok_or(ReadyTimeoutError)
     }
 
@@ -339,7 +339,7 @@ impl<'a> Select<'a> {
     /// ```
     pub fn ready_deadline(&mut self, until: impl Into<Instant>) -> Result<usize, ReadyTimeoutError> {
         let until = until.into();
-        wait::ready(&self.entries, self.biased, || Some(deadline(until))).ok_or(ReadyTimeoutError)
+        wait::ready(&self.entries, self.biased, Some(|| deadline(until))).ok_or(ReadyTimeoutError)
     }
 }
 

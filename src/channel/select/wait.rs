@@ -1,6 +1,7 @@
 //! How a select goes about it.
 //!
 //! 1. *Try* each operation, in random order (or, biased, in theirs). One that need not wait is the one.
+//!    Without a wish to wait that is all; but each is looked at once more, so that of two that take turns in being ready one is found.
 //! 2. None: *link* a node for each into its queue, one lock after the other, in the order of the queues'
 //!    addresses. All nodes share one claim word ([`Claim`]). An operation that is found ready when its turn
 //!    comes is not linked: the select withdraws its claim word, unlinks what it has linked, and goes to 1. If the withdrawal
@@ -36,6 +37,9 @@ use crate::channel::node::{Given, Node};
 use crate::park::{self, Claim, Deadline, Outcome, Reason, Wait, Waiter, park, throw_cancelled};
 use crate::sched;
 use crate::util::rng::Rng;
+
+/// Not to wait at all.
+pub(super) const NOT: Option<fn() -> Deadline> = None;
 
 /// One operation of a select. Not moved while its node is linked.
 pub struct Entry<'a> {
@@ -83,17 +87,25 @@ impl Wait for Selecting<'_> {
 pub(super) fn select<'a>(
     entries: &[Entry<'a>],
     biased: bool,
-    until: impl FnOnce() -> Option<Deadline>,
+    until: Option<impl FnOnce() -> Deadline>,
 ) -> Option<SelectedOperation<'a>> {
     park::checkpoint();
     let tried = |entry: &Entry<'a>| {
         let got = entry.handle.try_select(&entry.room)?;
         Some(SelectedOperation::new(entry.handle, entry.index, got, &entry.room))
     };
-    if let Some(operation) = try_each(entries, biased, tried) {
-        return Some(operation);
-    }
-    let until = until()?;
+    let until = loop {
+        if let Some(operation) = try_each(entries, biased, tried) {
+            return Some(operation);
+        }
+        if let Some(until) = until {
+            break until();
+        }
+        if !entries.iter().any(|entry| entry.handle.is_ready()) {
+            park::tried_in_vain();
+            return None;
+        }
+    };
     loop {
         let waited = wait(entries, biased, until, false);
         if let Waited::Claimed(entry) = waited
@@ -126,14 +138,18 @@ fn got(node: &Node) -> Option<Got> {
 pub(super) fn ready(
     entries: &[Entry<'_>],
     biased: bool,
-    until: impl FnOnce() -> Option<Deadline>,
+    until: Option<impl FnOnce() -> Deadline>,
 ) -> Option<usize> {
     park::checkpoint();
     let look = |entry: &Entry<'_>| entry.handle.is_ready().then_some(entry.index);
     if let Some(index) = try_each(entries, biased, look) {
         return Some(index);
     }
-    let until = until()?;
+    let Some(until) = until else {
+        park::tried_in_vain();
+        return None;
+    };
+    let until = until();
     loop {
         let waited = wait(entries, biased, until, true);
         if let Waited::Claimed(entry) = waited {
