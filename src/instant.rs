@@ -117,3 +117,47 @@ impl Sub<Instant> for Instant {
         self.0 - earlier.0
     }
 }
+
+/// Std's, which a channel of [`channel::after`](crate::channel::after) delivers, may meet layby's in one expression.
+mod mixed {
+    use super::{Duration, Instant, Sub, time};
+    use core::cmp::Ordering;
+
+    impl PartialEq<time::Instant> for Instant {
+        fn eq(&self, other: &time::Instant) -> bool {
+            self.0 == *other
+        }
+    }
+
+    impl PartialEq<Instant> for time::Instant {
+        fn eq(&self, other: &Instant) -> bool {
+            *self == other.0
+        }
+    }
+
+    impl PartialOrd<time::Instant> for Instant {
+        fn partial_cmp(&self, other: &time::Instant) -> Option<Ordering> {
+            self.0.partial_cmp(other)
+        }
+    }
+
+    impl PartialOrd<Instant> for time::Instant {
+        fn partial_cmp(&self, other: &Instant) -> Option<Ordering> {
+            self.partial_cmp(&other.0)
+        }
+    }
+
+    impl Sub<time::Instant> for Instant {
+        type Output = Duration;
+        fn sub(self, earlier: time::Instant) -> Duration {
+            self.0 - earlier
+        }
+    }
+
+    impl Sub<Instant> for time::Instant {
+        type Output = Duration;
+        fn sub(self, earlier: Instant) -> Duration {
+            self - earlier.0
+        }
+    }
+}

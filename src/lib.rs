@@ -5,6 +5,7 @@
 //!   [`gather!`], [`try_gather!`], [`race!`], [`unblock`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
 //! * [`net`] mirrors [`std::net`], [`sync`] mirrors [`std::sync`].
+//! * [`channel`] mirrors [`crossbeam_channel`], with [`select!`].
 //! * [`generator`]: functions that hand out values one by one, and may be sent some.
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides.
 //! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes.
@@ -35,6 +36,7 @@ mod timeout;
 mod timer;
 mod util;
 
+pub mod channel;
 pub mod generator;
 pub mod net;
 pub mod runtime;
@@ -55,6 +57,7 @@ pub use crate::timeout::{Elapsed, shield, timeout, timeout_at, timeout_with};
 /// For the macros.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::channel::select_parts as select;
     pub use crate::gather::{TryTuple, Tuple, TupleLocal};
     pub use crate::race::lane;
     pub use crate::spawn::local_key;

@@ -40,6 +40,9 @@ reasons! {
     WaitGroup, "a WaitGroup";
     Scope, "the tasks of a scope";
     Group, "a task of a group";
+    Send, "send into a channel";
+    Receive, "receive from a channel";
+    Select, "select among channels";
 }
 
 #[cfg(test)]
@@ -48,7 +51,7 @@ mod tests {
 
     #[test]
     fn numbers_go_both_ways() {
-        for number in 0..=Reason::Group as u8 {
+        for number in 0..=Reason::Select as u8 {
             let reason = Reason::from_number(number);
             assert_eq!(reason as u8, number);
             assert!(!reason.text().is_empty());

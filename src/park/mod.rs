@@ -52,7 +52,6 @@
 //!   take its lock, from a thread that the waiter may be racing to end.
 
 mod cancel;
-#[cfg(test)]
 mod claim;
 mod deadline;
 mod fd;
@@ -70,6 +69,7 @@ pub(crate) use self::cancel::{
     Mask, begin_throw, cancel, is_cancellation, is_cancelled, panicking, panicking_by_panic, rethrow,
     set_unwinding, throw_cancelled, unwinding,
 };
+pub(crate) use self::claim::Claim;
 pub(crate) use self::deadline::Deadline;
 pub(crate) use self::fd::{fd_wait, on_task, with_reactor};
 pub(crate) use self::frames::{Caught, Frame, Tripwire, enclose};
@@ -393,6 +393,13 @@ fn throw_what_is_due(worker: &Worker, task: &Header) {
     if cancel::is_due(task) {
         throw_cancelled();
     }
+}
+
+/// What an operation ends with that could only say "not now": a task that asks again and again yields now and
+/// then, so that its worker mates can make it true. A suspension point, then.
+#[inline]
+pub(crate) fn tried_in_vain() {
+    spend_budget(1);
 }
 
 /// A suspension point that never waits: unwinds the caller if something is due.

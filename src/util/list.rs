@@ -75,7 +75,6 @@ impl<T> List<T> {
 
     /// The element that was appended first. It stays in the list.
     #[inline]
-    #[allow(dead_code, reason = "for the queues to come")]
     pub(crate) fn front(&self) -> Option<NonNull<T>> {
         self.head
     }
@@ -136,7 +135,6 @@ impl<T: Listed> List<T> {
     ///
     /// # Safety
     /// `element` is in this list.
-    #[allow(dead_code, reason = "for the queues to come")]
     pub(crate) unsafe fn after(&self, element: NonNull<T>) -> Option<NonNull<T>> {
         // SAFETY: in the list, says the caller, so alive and shared (see `head`).
         unsafe { element.as_ref() }.links().next.get()

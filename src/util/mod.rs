@@ -10,5 +10,6 @@ pub(crate) mod lock;
 pub(crate) mod model;
 mod report;
 pub(crate) mod rng;
+pub(crate) mod spin;
 
 pub(crate) use report::report;

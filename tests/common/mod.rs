@@ -4,9 +4,11 @@
 // Every file in tests/ is a crate of its own that takes a part of this.
 #![allow(dead_code, unused_imports)]
 
+mod actors;
 mod own;
 mod process;
 
+pub(crate) use actors::{Actor, Actors, KINDS, Kind, everywhere};
 pub(crate) use own::in_own_process;
 pub(crate) use process::{Finished, Process, example, installed};
 

@@ -1,0 +1,180 @@
+//! A sender or receiver as a select sees it, whatever its messages are.
+
+use core::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::room::Room;
+use crate::channel::TryRecvError;
+use crate::channel::node::{Given, Node};
+use crate::channel::receiver::{Receiver, Source};
+use crate::channel::sender::Sender;
+use crate::channel::shared::Side;
+use crate::channel::state::Reserved;
+use crate::park::Claim;
+
+/// What a select has got, which its operation is completed with, or which is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Got {
+    /// A message, in the room.
+    Message,
+    /// A receiver, claimed, that waits for the message.
+    Peer(NonNull<Node>),
+    /// A place in the buffer.
+    Place,
+    /// The other side is gone.
+    Disconnected,
+    /// Nothing any more.
+    Completed,
+}
+
+/// The operation of one side, its type erased.
+///
+/// # Safety
+/// `link` keeps the node only until it is claimed, or `unlink` has returned.
+pub(crate) unsafe trait Handle {
+    /// Which queue the operation waits in, as a number to sort by. 0: none.
+    fn queue(&self) -> usize;
+    /// Gets the operation done as far as it can be without the caller, if it need not wait.
+    fn try_select(&self, room: &Room) -> Option<Got>;
+    /// Whether it need not wait.
+    fn is_ready(&self) -> bool;
+    /// When it need not wait any more, whatever others do.
+    fn due(&self) -> Option<Instant>;
+    /// Tells the node where its message is to go.
+    fn prepare(&self, node: &Node, room: &Room);
+    /// Links the node, to `watch` or to be done; false: the operation need not wait.
+    ///
+    /// # Safety
+    /// The node is unlinked, and stays where it is until it is claimed, or `unlink` has returned.
+    unsafe fn link(&self, node: &Node, watch: bool, claim: &Claim) -> bool;
+    /// Unlinks the node, if it is linked.
+    fn unlink(&self, node: &Node, watch: bool);
+    /// Undoes `got`, so that nothing is lost.
+    ///
+    /// # Safety
+    /// This handle's select has got it, and it is used for nothing else.
+    unsafe fn give_back(&self, got: Got, room: &Room);
+}
+
+// SAFETY: the channel unlinks what it links.
+unsafe impl<T> Handle for Sender<T> {
+    fn queue(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    fn try_select(&self, _room: &Room) -> Option<Got> {
+        match self.0.reserve() {
+            Reserved::Nothing => None,
+            Reserved::Peer(receiver) => Some(Got::Peer(receiver)),
+            Reserved::Place => Some(Got::Place),
+            Reserved::Disconnected => Some(Got::Disconnected),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.0.is_ready(Side::Send)
+    }
+
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
+    fn prepare(&self, node: &Node, _room: &Room) {
+        // It has no message before the select is over.
+        node.set_slot(ptr::null_mut());
+    }
+
+    unsafe fn link(&self, node: &Node, watch: bool, claim: &Claim) -> bool {
+        // SAFETY: says the caller.
+        unsafe { self.0.link(node, Side::Send, watch, claim) }
+    }
+
+    fn unlink(&self, node: &Node, watch: bool) {
+        self.0.unlink(node, Side::Send, watch);
+    }
+
+    unsafe fn give_back(&self, got: Got, _room: &Room) {
+        match got {
+            Got::Place => self.0.give_place_back(),
+            Got::Peer(receiver) => {
+                // SAFETY: claimed by this select, so it is there until its wake.
+                unsafe { receiver.as_ref() }.give(Given::Again);
+                crate::channel::node::wake(receiver);
+            }
+            Got::Message | Got::Disconnected | Got::Completed => {}
+        }
+    }
+}
+
+// SAFETY: the channel unlinks what it links; the others link nothing.
+unsafe impl<T> Handle for Receiver<T> {
+    fn queue(&self) -> usize {
+        match &self.0 {
+            Source::Channel(channel) => Arc::as_ptr(channel).addr(),
+            Source::Clock(..) | Source::Never => 0,
+        }
+    }
+
+    fn try_select(&self, room: &Room) -> Option<Got> {
+        let received = match &self.0 {
+            Source::Channel(channel) => channel.try_take(),
+            Source::Clock(clock, of) => clock.try_take().map(of).ok_or(TryRecvError::Empty),
+            Source::Never => return None,
+        };
+        match received {
+            Ok(message) => {
+                // SAFETY: the room is for a `T`.
+                unsafe { room.place::<T>().write(message) };
+                Some(Got::Message)
+            }
+            Err(TryRecvError::Disconnected) => Some(Got::Disconnected),
+            Err(TryRecvError::Empty) => None,
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        match &self.0 {
+            Source::Channel(channel) => channel.is_ready(Side::Receive),
+            Source::Clock(clock, _) => clock.has_message(),
+            Source::Never => false,
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        match &self.0 {
+            Source::Clock(clock, _) => clock.next(),
+            Source::Channel(_) | Source::Never => None,
+        }
+    }
+
+    fn prepare(&self, node: &Node, room: &Room) {
+        node.set_slot(room.place::<T>().cast());
+    }
+
+    unsafe fn link(&self, node: &Node, watch: bool, claim: &Claim) -> bool {
+        match &self.0 {
+            // SAFETY: says the caller.
+            Source::Channel(channel) => unsafe { channel.link(node, Side::Receive, watch, claim) },
+            Source::Clock(clock, _) => !clock.has_message(),
+            Source::Never => true,
+        }
+    }
+
+    fn unlink(&self, node: &Node, watch: bool) {
+        if let Source::Channel(channel) = &self.0 {
+            channel.unlink(node, Side::Receive, watch);
+        }
+    }
+
+    unsafe fn give_back(&self, got: Got, room: &Room) {
+        match (got, &self.0) {
+            (Got::Message, Source::Channel(channel)) => {
+                // SAFETY: `got` says that a message is there, and the caller that nobody else takes it.
+                channel.give_message_back(unsafe { room.place::<T>().read() });
+            }
+            (Got::Message, Source::Clock(clock, _)) => clock.give_back(),
+            _ => {}
+        }
+    }
+}
