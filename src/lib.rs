@@ -4,6 +4,7 @@
 //! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`gather!`], [`unblock`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
 //! * [`net`] mirrors [`std::net`].
+//! * [`io`]: any descriptor ([`io::Fd`]), pipes, standard input, and `copy`.
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides.
 //! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes.
 
@@ -17,7 +18,6 @@ mod coroutine;
 mod fiber;
 mod gather;
 mod instant;
-mod io;
 mod macros;
 mod park;
 mod reactor;
@@ -30,6 +30,7 @@ mod sys;
 mod timer;
 mod util;
 
+pub mod io;
 pub mod net;
 pub mod runtime;
 pub mod task;
