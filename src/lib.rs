@@ -3,7 +3,7 @@
 //! # Where things are
 //! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`gather!`], [`unblock`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
-//! * [`net`] mirrors [`std::net`].
+//! * [`net`] mirrors [`std::net`]; [`net::unix`] mirrors [`std::os::unix::net`].
 //! * [`io`]: any descriptor ([`io::Fd`]), pipes, standard input, and `copy`.
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides.
 //! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes.

@@ -2,17 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::super::addr::{ToSocketAddrs, first_that};
-use super::super::options::{Options, zero_duration};
+use super::super::socket::{Socket, stream_transfers, zero_duration};
 use super::super::{Shutdown, SocketAddr};
-use super::connection::Connection;
-use crate::io::descriptor::{Descriptor, Patience, Transfer};
-use crate::reactor::Direction;
-use crate::sys::socket::{self, Receive};
+use crate::io::descriptor::Patience;
+use crate::sys::socket;
 
 /// A TCP stream between a local and a remote socket.
 ///
@@ -65,8 +62,10 @@ use crate::sys::socket::{self, Receive};
 /// # }
 /// ```
 pub struct TcpStream {
-    pub(super) socket: Descriptor<Connection>,
+    pub(super) socket: Socket<std::net::TcpStream>,
 }
+
+stream_transfers!(TcpStream);
 
 impl TcpStream {
     /// Connects to the first of the addresses that accepts.
@@ -122,45 +121,27 @@ impl TcpStream {
 
     #[inline(always)]
     fn connect_patiently(address: &SocketAddr, patience: Patience) -> io::Result<TcpStream> {
-        let stream = TcpStream::new(socket::stream_socket(address)?.into(), Options::new());
-        let connect = |fd: BorrowedFd<'_>| socket::connect(fd, address);
-        stream.socket.perform(Direction::Write, patience, connect, |()| Transfer::Full)?;
-        Ok(stream)
-    }
-
-    fn new(stream: std::net::TcpStream, options: Options) -> TcpStream {
-        TcpStream { socket: Descriptor::new(Connection::new(stream, Arc::new(options))) }
-    }
-
-    #[inline]
-    pub(super) fn options(&self) -> &Options {
-        self.socket.get().options()
+        let address = (*address).into();
+        let socket = Socket::new(socket::stream_socket(&address)?.into());
+        socket.connect(&address, patience)?;
+        Ok(TcpStream { socket })
     }
 
     /// From an accepted connection.
     pub(super) fn accepted(stream: OwnedFd) -> TcpStream {
-        TcpStream::new(stream.into(), Options::new())
+        TcpStream { socket: Socket::new(stream.into()) }
     }
 
     pub(in crate::net) fn from_std(stream: std::net::TcpStream) -> TcpStream {
-        let options = Options::new();
-        // These fail where the descriptor is no socket; then each call says so.
-        options.set_read_limit(stream.read_timeout().unwrap_or(None));
-        options.set_write_limit(stream.write_timeout().unwrap_or(None));
-        options.set_linger(socket::linger(stream.as_fd()).unwrap_or(None));
-        TcpStream::new(stream, options)
+        TcpStream { socket: Socket::from_std(stream) }
     }
 
     pub(in crate::net) fn into_std(self) -> std::net::TcpStream {
-        let nonblocking = self.options().nonblocking();
-        let stream = self.socket.into_inner().into_std();
-        // Cannot fail on an open descriptor; the kernel knows the other settings already.
-        let _ = stream.set_nonblocking(nonblocking);
-        stream
+        self.socket.into_std()
     }
 
     pub(in crate::net) fn as_std(&self) -> &std::net::TcpStream {
-        self.socket.get().as_std()
+        self.socket.as_std()
     }
 
     /// The address of the other end.
@@ -232,7 +213,7 @@ impl TcpStream {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn try_clone(&self) -> io::Result<TcpStream> {
-        Ok(TcpStream { socket: Descriptor::new(self.socket.get().try_clone()?) })
+        Ok(TcpStream { socket: self.socket.try_clone()? })
     }
 
     /// Reads without taking: the next read gets the same bytes.
@@ -258,13 +239,7 @@ impl TcpStream {
     /// ```
     #[inline]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.perform(
-            Direction::Read,
-            self.options().read_patience(),
-            |fd| socket::receive(fd, buf, Receive::Peek),
-            // It has emptied nothing.
-            |_| Transfer::Full,
-        )
+        self.socket.peek(buf)
     }
 }
 
