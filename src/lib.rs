@@ -18,6 +18,7 @@ mod coroutine;
 mod fiber;
 mod gather;
 mod instant;
+mod interval;
 mod macros;
 mod park;
 mod reactor;

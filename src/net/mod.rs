@@ -61,6 +61,7 @@ mod addr;
 mod convert;
 pub mod linux;
 mod raw;
+mod resolve;
 mod socket;
 mod tcp;
 mod udp;

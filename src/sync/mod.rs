@@ -2,4 +2,4 @@
 
 mod doorbell;
 
-pub(crate) use doorbell::{Button, Doorbell};
+pub(crate) use self::doorbell::{Button, Doorbell};

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod listener;
+mod race;
 mod settings;
 mod stream;
 

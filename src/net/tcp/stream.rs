@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::super::addr::{ToSocketAddrs, first_that};
 use super::super::socket::{Socket, stream_transfers, zero_duration};
 use super::super::{Shutdown, SocketAddr};
+use super::race::connect_first;
 use crate::io::descriptor::Patience;
 use crate::sys::socket;
 
@@ -91,6 +92,34 @@ impl TcpStream {
         first_that(addr, |address| TcpStream::connect_patiently(address, Patience::Endless))
     }
 
+    /// Connects to the first of the addresses to answer, of all that a name has.
+    ///
+    /// Blocks until a connection stands or all have failed. As
+    /// [RFC 8305](https://www.rfc-editor.org/rfc/rfc8305) has it ("happy eyeballs"): IPv6 and IPv4 addresses take
+    /// turns; each attempt has 250 ms for itself, then the next begins beside it, at once if it has failed; the
+    /// first connection that stands is taken, and the others are closed. So one address that does not answer costs a quarter of a second
+    /// and not minutes, which it does with [`connect`](TcpStream::connect). Not in std.
+    ///
+    /// # Cancellation
+    /// All attempts are given up and their sockets closed.
+    ///
+    /// # Errors
+    /// That of the last attempt to fail; `InvalidInput` if there is no address.
+    ///
+    /// # Examples
+    /// ```
+    /// use layby::net::{SocketAddr, TcpListener, TcpStream};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let refuses = SocketAddr::from(([127, 0, 0, 1], 1));
+    /// let stream = TcpStream::connect_race(&[refuses, listener.local_addr()?][..])?;
+    /// assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn connect_race<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
+        connect_first(addr.to_socket_addrs()?.collect()).map(TcpStream::accepted)
+    }
+
     /// Connects to one address, within a time.
     ///
     /// Blocks until the connection stands or has failed, at most for `timeout`.
@@ -127,7 +156,7 @@ impl TcpStream {
         Ok(TcpStream { socket })
     }
 
-    /// From an accepted connection.
+    /// From a new connection.
     pub(super) fn accepted(stream: OwnedFd) -> TcpStream {
         TcpStream { socket: Socket::new(stream.into()) }
     }
