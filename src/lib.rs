@@ -5,6 +5,7 @@
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
 //! * [`net`] mirrors [`std::net`]; [`net::unix`] mirrors [`std::os::unix::net`].
 //! * [`io`]: any descriptor ([`io::Fd`]), pipes, standard input, and `copy`.
+//! * [`process`] mirrors [`std::process`]; [`signal`] waits for signals.
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides.
 //! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes.
 
@@ -33,7 +34,9 @@ mod util;
 
 pub mod io;
 pub mod net;
+pub mod process;
 pub mod runtime;
+pub mod signal;
 pub mod task;
 pub mod testing;
 pub mod thread;

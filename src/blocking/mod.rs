@@ -71,6 +71,11 @@ where
     result.unwrap_or_else(|payload| resume_unwind(payload))
 }
 
+/// Runs `f` on the pool, and waits for nothing.
+pub(crate) fn run_detached(f: impl FnOnce() + Send + 'static) {
+    POOL.run(f);
+}
+
 /// Counted by the worker: a seeded run does not take the task for one that waits for nothing.
 #[derive(Debug)]
 pub(crate) struct Waiting;

@@ -6,6 +6,8 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use super::poll::Direction;
+
 /// Ready (to read) when one of those added is. They leave it when they are closed.
 #[derive(Debug)]
 pub(crate) struct Epoll(OwnedFd);
@@ -22,9 +24,13 @@ impl Epoll {
         Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Ready also when `fd` is ready to be written to.
-    pub(crate) fn add(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLOUT.cast_unsigned(), u64: 0 };
+    /// Ready also when `fd` is, in that direction.
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>, direction: Direction) -> io::Result<()> {
+        let events = match direction {
+            Direction::Read => libc::EPOLLIN,
+            Direction::Write => libc::EPOLLOUT,
+        };
+        let mut event = libc::epoll_event { events: events.cast_unsigned(), u64: 0 };
         let (epoll, fd) = (self.0.as_raw_fd(), fd.as_raw_fd());
         // SAFETY: the event is there for the length of the call, which copies it.
         let done = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &raw mut event) };

@@ -4,6 +4,7 @@ pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod file;
 pub(crate) mod mem;
+pub(crate) mod pidfd;
 pub(crate) mod poll;
 pub(crate) mod signal;
 pub(crate) mod signal_stack;

@@ -38,7 +38,7 @@ impl Race {
         match socket::connect(socket.as_fd(), &address) {
             Ok(()) => Ok(Some(socket)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                epoll.add(socket.as_fd())?;
+                epoll.add(socket.as_fd(), Direction::Write)?;
                 self.attempts.push(Attempt { socket, address });
                 Ok(None)
             }
