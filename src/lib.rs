@@ -5,6 +5,7 @@
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
 //! * [`net`] mirrors [`std::net`]; [`net::unix`] mirrors [`std::os::unix::net`].
 //! * [`io`]: any descriptor ([`io::Fd`]), pipes, standard input, and `copy`.
+//! * [`fs`] mirrors [`std::fs`], on the blocking pool.
 //! * [`process`] mirrors [`std::process`]; [`signal`] waits for signals.
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides.
 //! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes.
@@ -32,6 +33,7 @@ mod sys;
 mod timer;
 mod util;
 
+pub mod fs;
 pub mod io;
 pub mod net;
 pub mod process;
