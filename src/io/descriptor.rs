@@ -96,8 +96,8 @@ enum Attempt<R> {
 /// The error for what epoll refuses (`EPERM`): a regular file, or a device that is always ready.
 #[cold]
 pub(crate) fn not_pollable() -> io::Error {
-    let text = "the system cannot wait for this kind of descriptor, such as a regular file: use layby::unblock \
-                (or layby::fs) around its blocking calls";
+    let text = "the system cannot wait for this kind of descriptor, such as a regular file: use layby::fs, or layby::unblock \
+                around its blocking calls";
     io::Error::new(io::ErrorKind::Unsupported, text)
 }
 

@@ -63,7 +63,7 @@ impl<T: AsFd> Fd<T> {
     ///
     /// # Errors
     /// `Unsupported` for what the system takes for ready at all times, such as a regular file: that is for
-    /// [`unblock`](crate::unblock). Those of `fstat(2)`, such as for a closed descriptor.
+    /// [`fs`](crate::fs), or for [`unblock`](crate::unblock). Those of `fstat(2)`, such as for a closed descriptor.
     ///
     /// # Examples
     /// ```

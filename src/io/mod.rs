@@ -5,7 +5,7 @@
 //! which other processes share.
 //!
 //! Regular files are not among these: the kernel takes them for ready at all times, and lets the caller wait for the
-//! disk. They are for [`unblock`](crate::unblock).
+//! disk. They are for [`fs`](crate::fs), or for [`unblock`](crate::unblock).
 
 mod copy;
 pub(crate) mod descriptor;
