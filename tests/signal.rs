@@ -9,8 +9,9 @@ use layby::go;
 use layby::signal::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2, Signals, ctrl_c};
 
 fn raise(signal: i32) {
+    let me = libc::pid_t::try_from(std::process::id()).unwrap();
     // SAFETY: it takes no pointer.
-    assert_eq!(unsafe { libc::kill(libc::getpid(), signal) }, 0);
+    assert_eq!(unsafe { libc::kill(me, signal) }, 0);
 }
 
 #[test]

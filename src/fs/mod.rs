@@ -1,7 +1,7 @@
 //! Files and directories, like `std::fs`, on the threads of the blocking pool.
 //!
 //! The kernel takes files for ready at all times, and lets the caller wait for the disk. So each call here runs on a thread of the
-//! pool behind [`unblock`](crate::unblock), while the task parks. It uses the caller's own buffers: nothing
+//! pool behind [`unblock`], while the task parks. It uses the caller's own buffers: nothing
 //! is copied on the way.
 //!
 //! ```

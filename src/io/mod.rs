@@ -1,7 +1,7 @@
 //! Any descriptor, pipes, standard input, and copying: what parks the task where `std::io` blocks the thread.
 //!
 //! [`Fd`] makes tasks wait for whatever `epoll` can tell about: pipes, terminals, eventfds, timerfds, inotify, the
-//! sockets of other crates. [`pipe`] and [`copy`] are like std's. [`stdin`] never changes the mode of descriptor 0,
+//! sockets of other crates. [`pipe()`] and [`copy()`] are like std's. [`stdin()`] never changes the mode of descriptor 0,
 //! which other processes share.
 //!
 //! Regular files are not among these: the kernel takes them for ready at all times, and lets the caller wait for the
