@@ -97,7 +97,8 @@ impl UnixListener {
     /// No connection is lost: it remains in the queue, or is returned.
     ///
     /// # Errors
-    /// Those of `accept(2)`. With too many open files, the connection remains in the queue.
+    /// Those of `accept(2)`. With too many open files, the connection remains in the queue, and the error comes after a
+    /// pause, as for [`TcpListener::accept`](crate::net::TcpListener::accept).
     ///
     /// # Examples
     /// See [`UnixListener`].
