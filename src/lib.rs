@@ -4,9 +4,13 @@
 //! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`timeout()`], [`shield`], [`scope()`], [`try_scope`],
 //!   [`gather!`], [`try_gather!`], [`race!`], [`unblock`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
-//! * [`net`] mirrors [`std::net`], [`sync`] mirrors [`std::sync`].
+//! * [`net`] mirrors [`std::net`]; [`net::unix`] mirrors [`std::os::unix::net`].
+//! * [`io`]: any descriptor ([`io::Fd`]), pipes, standard input, and `copy`.
+//! * [`sync`] mirrors [`std::sync`].
 //! * [`channel`] mirrors [`crossbeam_channel`], with [`select!`].
 //! * [`generator`]: functions that hand out values one by one, and may be sent some.
+//! * [`fs`] mirrors [`std::fs`], on the blocking pool.
+//! * [`process`] mirrors [`std::process`]; [`signal`] waits for signals.
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides.
 //! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes.
 
@@ -21,7 +25,7 @@ mod fiber;
 mod gather;
 mod group;
 mod instant;
-mod io;
+mod interval;
 mod macros;
 mod park;
 mod race;
@@ -37,9 +41,13 @@ mod timer;
 mod util;
 
 pub mod channel;
+pub mod fs;
 pub mod generator;
+pub mod io;
 pub mod net;
+pub mod process;
 pub mod runtime;
+pub mod signal;
 pub mod sync;
 pub mod task;
 pub mod testing;

@@ -30,7 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("4", &["sched"]),
     ("5", &["instant", "park"]),
     ("6", &["sync", "channel", "sleep", "generator"]),
-    ("7", &["spawn", "blocking"]),
+    ("7", &["spawn", "blocking", "interval"]),
     ("8a", &["scope", "timeout", "io"]),
     ("8b", &["gather", "group", "race", "net", "fs", "process", "signal", "future"]),
     ("9", &["runtime", "testing"]),

@@ -15,6 +15,10 @@ use std::thread;
 use crate::park::{self, Deadline, Mask, Outcome, Reason, Wait, Waiter};
 use crate::sched;
 use pool::Job;
+pub(crate) use pool::Pool;
+
+/// The pool behind `unblock`.
+static POOL: Pool = Pool::new("layby-unblock", 512);
 
 /// Runs `f` on a pool of threads while the calling task waits, so that what blocks in it blocks no worker.
 ///
@@ -53,7 +57,7 @@ where
     let job = unsafe { Job::new(NonNull::from(&call).cast(), run::<F, T>) };
     let waiting = Waiting::new();
     let mask = Mask::new();
-    if let Err(jobs) = pool::submit(job) {
+    if let Err(jobs) = POOL.submit(job) {
         for job in jobs {
             // SAFETY: it was in the queue, so it was not run, and is run once here.
             unsafe { job.run() };
@@ -67,11 +71,17 @@ where
     result.unwrap_or_else(|payload| park::rethrow(payload))
 }
 
+/// Runs `f` on the pool, and waits for nothing.
+pub(crate) fn run_detached(f: impl FnOnce() + Send + 'static) {
+    POOL.run(f);
+}
+
 /// Counted by the worker: a seeded run does not take the task for one that waits for nothing.
-struct Waiting;
+#[derive(Debug)]
+pub(crate) struct Waiting;
 
 impl Waiting {
-    fn new() -> Waiting {
+    pub(crate) fn new() -> Waiting {
         if let Some(worker) = sched::current_worker() {
             worker.unblocking.set(worker.unblocking.get() + 1);
         }

@@ -30,6 +30,7 @@ reasons! {
     Read, "read on a descriptor";
     Write, "write on a descriptor";
     Unblock, "a closure on the blocking pool";
+    Resolve, "the addresses of a name";
     Gather, "the tasks of a gather";
     Lock, "a Mutex or an RwLock";
     Condvar, "a Condvar";

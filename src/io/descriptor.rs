@@ -93,6 +93,14 @@ enum Attempt<R> {
     Wait,
 }
 
+/// The error for what epoll refuses (`EPERM`): a regular file, or a device that is always ready.
+#[cold]
+pub(crate) fn not_pollable() -> io::Error {
+    let text = "the system cannot wait for this kind of descriptor, such as a regular file: use layby::fs, or layby::unblock \
+                around its blocking calls";
+    io::Error::new(io::ErrorKind::Unsupported, text)
+}
+
 impl<T: AsFd> Descriptor<T> {
     pub(crate) fn new(inner: T) -> Descriptor<T> {
         let fd = inner.as_fd().as_raw_fd();
@@ -104,8 +112,14 @@ impl<T: AsFd> Descriptor<T> {
         self.inner
     }
 
+    #[inline]
     pub(crate) fn get(&self) -> &T {
         &self.inner
+    }
+
+    /// Must go on being the same open descriptor.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        &mut self.inner
     }
 
     /// Calls `operation`, which must not block, until it says something else than `WouldBlock` (or
@@ -116,6 +130,35 @@ impl<T: AsFd> Descriptor<T> {
         direction: Direction,
         patience: Patience,
         mut operation: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+        transfer: impl Fn(&R) -> Transfer,
+    ) -> io::Result<R> {
+        let fd = self.inner.as_fd();
+        self.registrations.perform(direction, patience, || operation(fd), transfer)
+    }
+
+    /// As [`perform`](Descriptor::perform), for an operation that wants the owner of the descriptor for itself.
+    #[inline(always)]
+    pub(crate) fn perform_mut<R>(
+        &mut self,
+        direction: Direction,
+        patience: Patience,
+        mut operation: impl FnMut(&mut T) -> io::Result<R>,
+        transfer: impl Fn(&R) -> Transfer,
+    ) -> io::Result<R> {
+        let Descriptor { registrations, inner } = self;
+        registrations.perform(direction, patience, || operation(inner), transfer)
+    }
+}
+
+/// `fd` is open: its owner lies beside, and calls these through a reference to both.
+impl Registrations {
+    /// See [`Descriptor::perform`].
+    #[inline(always)]
+    fn perform<R>(
+        &self,
+        direction: Direction,
+        patience: Patience,
+        mut operation: impl FnMut() -> io::Result<R>,
         transfer: impl Fn(&R) -> Transfer,
     ) -> io::Result<R> {
         park::spend_budget(1);
@@ -150,13 +193,13 @@ impl<T: AsFd> Descriptor<T> {
                 end
             }
         };
-        let Registrations { source, fd } = &self.registrations;
-        match park::fd_wait(source, *fd, direction, deadline) {
+        match park::fd_wait(&self.source, self.fd, direction, deadline) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.wait_on_pool(direction, deadline)
             }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(not_pollable()),
             Err(error) => Err(error),
         }
     }
@@ -169,7 +212,7 @@ impl<T: AsFd> Descriptor<T> {
         // A wait on the pool cannot be cancelled, so it is cut into slices.
         const SLICE: Duration = Duration::from_millis(50);
         park::checkpoint();
-        let fd = self.inner.as_fd();
+        let fd = self.fd;
         let left = if deadline.is_never() { SLICE } else { deadline.remaining().min(SLICE) };
         let ready = unblock(|| poll::wait_fd(fd, direction, Some(left)))?;
         Ok(ready || deadline.is_never() || !deadline.remaining().is_zero())
@@ -195,7 +238,7 @@ impl<T: AsFd> Descriptor<T> {
         // The thread's timeouts, too.
         let allowed = park::time_left();
         let cut_short = allowed.is_some_and(|allowed| left.is_none_or(|left| allowed < left));
-        let ready = poll::wait_fd(self.inner.as_fd(), direction, if cut_short { allowed } else { left })?;
+        let ready = poll::wait_fd(self.fd, direction, if cut_short { allowed } else { left })?;
         if !ready {
             park::checkpoint();
         }
@@ -208,7 +251,7 @@ impl<T: AsFd> Descriptor<T> {
         &self,
         direction: Direction,
         certainly: bool,
-        operation: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+        operation: &mut impl FnMut() -> io::Result<R>,
         transfer: &impl Fn(&R) -> Transfer,
     ) -> Attempt<R> {
         let mut attempt =
@@ -222,11 +265,11 @@ impl<T: AsFd> Descriptor<T> {
         reactor: Option<&Reactor>,
         direction: Direction,
         certainly: bool,
-        operation: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+        operation: &mut impl FnMut() -> io::Result<R>,
         transfer: &impl Fn(&R) -> Transfer,
     ) -> Attempt<R> {
-        let registered = reactor
-            .and_then(|reactor| self.registrations.source.registered(reactor).map(|key| (reactor, key)));
+        let registered =
+            reactor.and_then(|reactor| self.source.registered(reactor).map(|key| (reactor, key)));
         if let Some((reactor, key)) = registered
             && !certainly
             && !reactor.may_be_ready(key, direction)
@@ -234,7 +277,7 @@ impl<T: AsFd> Descriptor<T> {
             return Attempt::Wait;
         }
         loop {
-            let result = operation(self.inner.as_fd());
+            let result = operation();
             match &result {
                 Ok(value) => {
                     if let Some((reactor, key)) = registered

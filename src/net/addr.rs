@@ -9,7 +9,7 @@ use std::option;
 use std::slice;
 use std::vec;
 
-use crate::blocking::unblock;
+use super::resolve::resolve;
 
 /// What can be turned into addresses to connect or bind to.
 ///
@@ -18,11 +18,12 @@ use crate::blocking::unblock;
 ///
 /// Like `std::net::ToSocketAddrs`, except: it is a trait of its own, since std's asks the resolver on
 /// the calling thread, and would keep a worker and all its tasks waiting for a name server. This one
-/// has the resolver called on the blocking pool, while the task parks. It is implemented for the
+/// has the resolver called on threads of its own, while the task parks; callers who ask for the same name at the same
+/// time share one lookup, and each waits for at most 30 seconds. It is implemented for the
 /// same types; what has only std's trait can be given as a slice of its addresses.
 ///
 /// # Cancellation
-/// A name being resolved is not abandoned: the cancellation is delivered afterwards.
+/// A suspension point, where there is a name to resolve. The lookup goes on without the task.
 ///
 /// # Examples
 /// ```
@@ -41,7 +42,7 @@ pub trait ToSocketAddrs {
     ///
     /// # Errors
     /// `InvalidInput` for a string that is not `host:port`; the resolver's for a name that it does not
-    /// know.
+    /// know; `TimedOut` if it says nothing for 30 seconds.
     fn to_socket_addrs(&self) -> io::Result<Self::Iter>;
 }
 
@@ -67,7 +68,7 @@ impl ToSocketAddrs for (&str, u16) {
         let (host, port) = *self;
         match host.parse::<IpAddr>() {
             Ok(literal) => Ok(vec![SocketAddr::new(literal, port)].into_iter()),
-            Err(_) => resolve(self),
+            Err(_) => Ok(resolve(host, port)?.into_iter()),
         }
     }
 }
@@ -84,9 +85,14 @@ impl ToSocketAddrs for str {
     type Iter = vec::IntoIter<SocketAddr>;
 
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
-        match self.parse() {
-            Ok(literal) => Ok(vec![literal].into_iter()),
-            Err(_) => resolve(self),
+        if let Ok(literal) = self.parse() {
+            return Ok(vec![literal].into_iter());
+        }
+        let named = self.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        match named {
+            Some((host, port)) => Ok(resolve(host, port)?.into_iter()),
+            // An error, without anybody asked.
+            None => std::net::ToSocketAddrs::to_socket_addrs(self),
         }
     }
 }
@@ -115,14 +121,6 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
     }
 }
 
-/// Asks the system's resolver, which may take seconds.
-fn resolve<A>(name: &A) -> io::Result<vec::IntoIter<SocketAddr>>
-where
-    A: std::net::ToSocketAddrs<Iter = vec::IntoIter<SocketAddr>> + Sync + ?Sized,
-{
-    unblock(|| name.to_socket_addrs())
-}
-
 /// Tries the addresses in order, and returns the first success or the last failure.
 pub(super) fn first_that<A: ToSocketAddrs, T>(
     addresses: A,
@@ -135,8 +133,12 @@ pub(super) fn first_that<A: ToSocketAddrs, T>(
             Err(error) => failure = Some(error),
         }
     }
-    Err(failure
-        .unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses")))
+    Err(failure.unwrap_or_else(no_addresses))
+}
+
+/// std's.
+pub(super) fn no_addresses() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses")
 }
 
 #[cfg(test)]

@@ -4,22 +4,31 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
-use super::{TcpListener, TcpStream};
+use super::unix::{UnixDatagram, UnixListener, UnixStream};
+use super::{TcpListener, TcpStream, UdpSocket};
 
 macro_rules! conversions {
-    ($($ours:ident),*) => {$(
+    ($($ours:ident, $std:path;)*) => {$(
         /// The socket stays registered nowhere until somebody waits for it; its calls wait, whatever
         /// mode it was in.
-        impl From<std::net::$ours> for $ours {
-            fn from(socket: std::net::$ours) -> $ours {
+        impl From<$std> for $ours {
+            fn from(socket: $std) -> $ours {
                 $ours::from_std(socket)
             }
         }
 
         /// The socket blocks, unless `set_nonblocking(true)` was called last.
-        impl From<$ours> for std::net::$ours {
-            fn from(socket: $ours) -> std::net::$ours {
+        impl From<$ours> for $std {
+            fn from(socket: $ours) -> $std {
                 socket.into_std()
+            }
+        }
+
+        /// For what std has no settings for: see [`net`](crate::net#what-std-does-not-set). Does not check
+        /// that it is such a socket; calls on it fail if it is not.
+        impl From<socket2::Socket> for $ours {
+            fn from(socket: socket2::Socket) -> $ours {
+                OwnedFd::from(socket).into()
             }
         }
 
@@ -58,4 +67,11 @@ macro_rules! conversions {
     )*};
 }
 
-conversions!(TcpListener, TcpStream);
+conversions! {
+    TcpListener, std::net::TcpListener;
+    TcpStream, std::net::TcpStream;
+    UdpSocket, std::net::UdpSocket;
+    UnixListener, std::os::unix::net::UnixListener;
+    UnixStream, std::os::unix::net::UnixStream;
+    UnixDatagram, std::os::unix::net::UnixDatagram;
+}

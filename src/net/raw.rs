@@ -2,18 +2,18 @@
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-use super::{TcpListener, TcpStream};
+use super::unix::{UnixDatagram, UnixListener, UnixStream};
+use super::{TcpListener, TcpStream, UdpSocket};
 
-impl FromRawFd for TcpStream {
-    unsafe fn from_raw_fd(fd: RawFd) -> TcpStream {
-        // SAFETY: the caller gives us the descriptor, which is open and nobody else's.
-        TcpStream::from(unsafe { OwnedFd::from_raw_fd(fd) })
-    }
+macro_rules! from_raw {
+    ($($socket:ident),*) => {$(
+        impl FromRawFd for $socket {
+            unsafe fn from_raw_fd(fd: RawFd) -> $socket {
+                // SAFETY: the caller gives us the descriptor, which is open and nobody else's.
+                $socket::from(unsafe { OwnedFd::from_raw_fd(fd) })
+            }
+        }
+    )*};
 }
 
-impl FromRawFd for TcpListener {
-    unsafe fn from_raw_fd(fd: RawFd) -> TcpListener {
-        // SAFETY: the caller gives us the descriptor, which is open and nobody else's.
-        TcpListener::from(unsafe { OwnedFd::from_raw_fd(fd) })
-    }
-}
+from_raw!(TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream, UnixDatagram);

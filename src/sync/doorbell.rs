@@ -47,13 +47,19 @@ impl Doorbell {
 
     /// Waits for a ring, and takes it. A suspension point.
     pub(crate) fn wait(&mut self, reason: Reason) {
+        self.wait_until(reason, Deadline::NEVER);
+    }
+
+    /// Waits for a ring, and takes it; false if there was none until `deadline`. A suspension point.
+    pub(crate) fn wait_until(&mut self, reason: Reason, deadline: Deadline) -> bool {
         let waiter = Waiter::current();
         if !self.enlist(&waiter) {
-            return;
+            return true;
         }
-        match park(reason, Deadline::NEVER, &waiter, &Listening(self)) {
+        match park(reason, deadline, &waiter, &Listening(self)) {
             // The ring was given with the wake.
-            Outcome::Woken | Outcome::TimedOut => {}
+            Outcome::Woken => true,
+            Outcome::TimedOut => false,
             Outcome::Cancelled => throw_cancelled(),
         }
     }

@@ -34,4 +34,4 @@ pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{Closed, OwnedPermit, Permit, Semaphore, TryAcquireError};
 pub use wait_group::WaitGroup;
 
-pub(crate) use doorbell::{Button, Doorbell};
+pub(crate) use self::doorbell::{Button, Doorbell};

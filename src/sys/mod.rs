@@ -1,7 +1,10 @@
 //! The operating system, as the rest of the crate sees it. The only place that names `libc`.
 
 pub(crate) mod clock;
+pub(crate) mod epoll;
+pub(crate) mod file;
 pub(crate) mod mem;
+pub(crate) mod pidfd;
 pub(crate) mod poll;
 pub(crate) mod signal;
 pub(crate) mod signal_stack;

@@ -4,7 +4,7 @@
 //! plain OS thread has nothing else to do and blocks in the kernel.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 /// One of the two ways in which a descriptor can be ready.
@@ -26,12 +26,9 @@ pub(crate) fn would_block() -> io::Error {
 /// A hang-up or an error counts as ready: the next call on the descriptor tells which.
 ///
 /// # Errors
-/// Those of `ppoll(2)`, except that a signal only makes it wait on for what is left of the time.
-pub(crate) fn wait_fd(
-    fd: BorrowedFd<'_>,
-    direction: Direction,
-    timeout: Option<Duration>,
-) -> io::Result<bool> {
+/// Those of `ppoll(2)`, except that a signal only makes it wait on for what is left of the time. `EBADF` where `fd` is
+/// a number that no descriptor has.
+pub(crate) fn wait_fd(fd: impl AsRawFd, direction: Direction, timeout: Option<Duration>) -> io::Result<bool> {
     // A time beyond the clock's end is no limit.
     let deadline = timeout.and_then(|limit| Instant::now().checked_add(limit));
     let mut entry = libc::pollfd {
@@ -50,6 +47,14 @@ pub(crate) fn wait_fd(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether `fd` is ready in the given direction, now.
+///
+/// # Errors
+/// As [`wait_fd`].
+pub(crate) fn is_ready(fd: impl AsRawFd, direction: Direction) -> io::Result<bool> {
+    wait_fd(fd, direction, Some(Duration::ZERO))
 }
 
 fn ppoll(entry: &mut libc::pollfd, timeout: Option<&libc::timespec>) -> io::Result<bool> {

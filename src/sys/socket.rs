@@ -11,23 +11,23 @@ use std::ptr;
 use std::time::Duration;
 
 use super::poll::would_block;
-use socket2::{Domain, MaybeUninitSlice, SockAddr, SockAddrStorage, SockRef, Socket, Type};
+use socket2::{MaybeUninitSlice, SockAddr, SockAddrStorage, SockRef, Socket, Type};
 
 /// The kernel takes no more buffers than this in one call (`UIO_MAXIOV`).
 pub(crate) const MAX_BUFFERS: usize = 1024;
 
 /// A new stream socket of the address's family: non-blocking, not inherited by child processes.
-pub(crate) fn stream_socket(address: &SocketAddr) -> io::Result<Socket> {
+pub(crate) fn stream_socket(address: &SockAddr) -> io::Result<Socket> {
     let non_blocking = Type::from(libc::SOCK_STREAM | libc::SOCK_NONBLOCK);
-    Socket::new(Domain::for_address(*address), non_blocking, None)
+    Socket::new(address.domain(), non_blocking, None)
 }
 
 /// Begins to connect a non-blocking socket, or asks how that goes: `WouldBlock` while it is under way.
 ///
 /// Linux answers the call that follows the end of the attempt with its result, so there is no need
 /// to ask for `SO_ERROR`.
-pub(crate) fn connect(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
-    let Err(error) = SockRef::from(&socket).connect(&SockAddr::from(*address)) else {
+pub(crate) fn connect(socket: BorrowedFd<'_>, address: &SockAddr) -> io::Result<()> {
+    let Err(error) = SockRef::from(&socket).connect(address) else {
         return Ok(());
     };
     match error.raw_os_error() {
@@ -41,7 +41,7 @@ pub(crate) fn connect(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Resul
 /// The next connection, non-blocking and not inherited by child processes, and whose it is.
 ///
 /// Blocks only if the listener is in blocking mode.
-pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)> {
     let accept4 = |storage: *mut SockAddrStorage, length: *mut libc::socklen_t| {
         let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: `try_init` passes room for any address and its length in bytes.
@@ -52,10 +52,13 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAdd
     let (fd, address) = unsafe { SockAddr::try_init(accept4) }?;
     // SAFETY: the kernel has just made this descriptor, so nobody else owns it.
     let stream = unsafe { OwnedFd::from_raw_fd(fd) };
-    match address.as_socket() {
-        Some(address) => Ok((stream, address)),
-        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "not an internet address")),
-    }
+    Ok((stream, address))
+}
+
+/// The address of an internet socket; std's error for one of another kind.
+pub(crate) fn internet_address(address: &SockAddr) -> io::Result<SocketAddr> {
+    let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "invalid argument");
+    address.as_socket().ok_or_else(invalid)
 }
 
 /// Whether a connection attempt was given up by the peer before it was accepted: try the next.
@@ -78,17 +81,35 @@ pub(crate) enum Receive {
     Peek,
 }
 
+impl Receive {
+    fn flags(self) -> libc::c_int {
+        match self {
+            Receive::Take => libc::MSG_DONTWAIT,
+            Receive::Peek => libc::MSG_DONTWAIT | libc::MSG_PEEK,
+        }
+    }
+}
+
 /// Receives what is there, up to the buffer's length; never blocks.
 pub(crate) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8], how: Receive) -> io::Result<usize> {
-    let flags = match how {
-        Receive::Take => libc::MSG_DONTWAIT,
-        Receive::Peek => libc::MSG_DONTWAIT | libc::MSG_PEEK,
-    };
+    SockRef::from(&socket).recv_with_flags(for_kernel(buf), how.flags())
+}
+
+/// As [`receive`], and whose it was. For datagrams.
+pub(crate) fn receive_from(
+    socket: BorrowedFd<'_>,
+    buf: &mut [u8],
+    how: Receive,
+) -> io::Result<(usize, SockAddr)> {
+    SockRef::from(&socket).recv_from_with_flags(for_kernel(buf), how.flags())
+}
+
+/// The same bytes, to be written by the kernel alone.
+fn for_kernel(buf: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     let buf = ptr::from_mut(buf) as *mut [MaybeUninit<u8>];
-    // SAFETY: the same bytes, still borrowed exclusively, and `u8` and `MaybeUninit<u8>` have one
-    // layout. The kernel writes initialised bytes or none, so the caller's `u8`s remain valid.
-    let buf = unsafe { &mut *buf };
-    SockRef::from(&socket).recv_with_flags(buf, flags)
+    // SAFETY: still borrowed exclusively, and `u8` and `MaybeUninit<u8>` have one layout. The kernel
+    // writes initialised bytes or none, so the caller's `u8`s remain valid.
+    unsafe { &mut *buf }
 }
 
 /// As [`receive`], into several buffers.
@@ -105,6 +126,11 @@ pub(crate) fn receive_vectored(socket: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_
 /// Sends as much as there is room for; neither blocks nor raises `SIGPIPE`.
 pub(crate) fn send(socket: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     SockRef::from(&socket).send_with_flags(buf, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+}
+
+/// As [`send`], a datagram to that address.
+pub(crate) fn send_to(socket: BorrowedFd<'_>, buf: &[u8], address: &SockAddr) -> io::Result<usize> {
+    SockRef::from(&socket).send_to_with_flags(buf, address, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
 }
 
 /// As [`send`], from several buffers.
@@ -136,7 +162,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (far, address) = accept(listener.as_fd()).unwrap();
-        assert_eq!(address, near.local_addr().unwrap());
+        assert_eq!(internet_address(&address).unwrap(), near.local_addr().unwrap());
         let near = near.as_fd();
         let kind = |result: io::Result<usize>| result.unwrap_err().kind();
         let mut buf = [0; 8];

@@ -2,28 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 
 use super::super::SocketAddr;
 use super::super::addr::{ToSocketAddrs, first_that};
-use super::super::options::Options;
-use super::{Incoming, TcpStream};
-use crate::io::descriptor::{Descriptor, Transfer};
-use crate::park;
-use crate::reactor::Direction;
-use crate::sleep::sleep;
-use crate::sys::poll::{wait_fd, would_block};
+use super::super::socket::{Listening, incoming};
+use super::TcpStream;
 use crate::sys::socket;
-
-/// What accepting takes of a task's budget, beside the one for any I/O: so that no more than 16 connections are accepted in
-/// one turn. Most begin a task each. A crowd of those that have not started would be taken for the work of a worker that does not
-/// get to it, and moved to an idle one, where they stay: of 1,000 connections one of two workers had 600 at times.
-const COST: u32 = 7;
-/// How long an `accept` that found no descriptor or no memory waits before it says so.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// A TCP socket server, listening for connections.
 ///
@@ -68,19 +52,10 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// # }
 /// ```
 pub struct TcpListener {
-    socket: Descriptor<std::net::TcpListener>,
-    options: Arc<ListenerOptions>,
+    socket: Listening<std::net::TcpListener>,
 }
 
-/// Shared by the clones of a listener.
-#[derive(Debug)]
-struct ListenerOptions {
-    of_socket: Options,
-    /// The open file may be in blocking mode, where `accept` is safe only if somebody waits there:
-    /// standard input (as inetd passes it), whose mode other processes share, or one of which std has a
-    /// clone. Relaxed: it orders nothing.
-    may_block: AtomicBool,
-}
+incoming!(TcpListener, TcpStream);
 
 impl TcpListener {
     /// Listens on the first of the addresses that is free; port 0 lets the system choose one.
@@ -98,43 +73,26 @@ impl TcpListener {
     /// ```
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
         first_that(addr, |address| {
-            let socket = socket::stream_socket(address)?;
+            let address = (*address).into();
+            let socket = socket::stream_socket(&address)?;
             socket.set_reuse_address(true)?;
-            socket.bind(&(*address).into())?;
+            socket.bind(&address)?;
             // The kernel takes it as unsigned, and cuts it down to `somaxconn`.
             socket.listen(-1)?;
-            Ok(TcpListener::new(socket.into(), false))
+            Ok(TcpListener { socket: Listening::new(socket.into()) })
         })
     }
 
-    fn new(listener: std::net::TcpListener, may_block: bool) -> TcpListener {
-        let may_block = AtomicBool::new(may_block);
-        let options = ListenerOptions { of_socket: Options::new(), may_block };
-        TcpListener { socket: Descriptor::new(listener), options: Arc::new(options) }
-    }
-
     pub(in crate::net) fn from_std(listener: std::net::TcpListener) -> TcpListener {
-        let shared_with_others = listener.as_raw_fd() <= 2;
-        let may_block = shared_with_others || listener.set_nonblocking(true).is_err();
-        TcpListener::new(listener, may_block)
+        TcpListener { socket: Listening::from_std(listener) }
     }
 
     pub(in crate::net) fn into_std(self) -> std::net::TcpListener {
-        let listener = self.socket.into_inner();
-        let nonblocking = self.options.of_socket.nonblocking();
-        if !nonblocking {
-            // For the clones.
-            self.options.may_block.store(true, Relaxed);
-        }
-        if listener.as_raw_fd() > 2 {
-            // Cannot fail on an open descriptor.
-            let _ = listener.set_nonblocking(nonblocking);
-        }
-        listener
+        self.socket.into_std()
     }
 
     pub(in crate::net) fn as_std(&self) -> &std::net::TcpListener {
-        self.socket.get()
+        self.socket.as_std()
     }
 
     /// The address that it listens on.
@@ -164,8 +122,7 @@ impl TcpListener {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn try_clone(&self) -> io::Result<TcpListener> {
-        let socket = Descriptor::new(self.as_std().try_clone()?);
-        Ok(TcpListener { socket, options: Arc::clone(&self.options) })
+        Ok(TcpListener { socket: self.socket.try_clone()? })
     }
 
     /// The next connection, and whose it is.
@@ -192,38 +149,8 @@ impl TcpListener {
     /// ```
     #[inline(always)]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        park::spend_budget(COST);
-        let accepted = self.socket.perform(
-            Direction::Read,
-            self.options.of_socket.patience(),
-            |fd| self.accept_now(fd),
-            |_| Transfer::Full,
-        );
-        match accepted {
-            Ok((stream, address)) => Ok((TcpStream::accepted(stream), address)),
-            Err(error) => Err(self.after_a_pause(error)),
-        }
-    }
-
-    /// No connection was taken off the queue, so whoever tries again meets the same error at once: unless it waits.
-    #[cold]
-    fn after_a_pause(&self, error: io::Error) -> io::Error {
-        if socket::is_exhausted(&error) && !self.options.of_socket.nonblocking() {
-            sleep(PAUSE);
-        }
-        error
-    }
-
-    fn accept_now(&self, fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
-        loop {
-            if self.options.may_block.load(Relaxed) && !wait_fd(fd, Direction::Read, Some(Duration::ZERO))? {
-                return Err(would_block());
-            }
-            match socket::accept(fd) {
-                Err(error) if socket::is_aborted(&error) => {}
-                result => return result,
-            }
-        }
+        let (stream, address) = self.socket.accept()?;
+        Ok((TcpStream::accepted(stream), socket::internet_address(&address)?))
     }
 
     /// The connections, one after the other: [`accept`](TcpListener::accept) in a loop that never ends.
@@ -292,7 +219,7 @@ impl TcpListener {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.options.of_socket.set_nonblocking(nonblocking);
+        self.socket.set_nonblocking(nonblocking);
         Ok(())
     }
 }

@@ -2,13 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-mod connection;
-mod incoming;
 mod listener;
+mod race;
 mod settings;
 mod stream;
-mod transfer;
 
-pub use self::incoming::Incoming;
-pub use self::listener::TcpListener;
+pub use self::listener::{Incoming, TcpListener};
 pub use self::stream::TcpStream;

@@ -28,11 +28,7 @@ impl TcpStream {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn set_read_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
-        // The kernel's own copy does not matter to calls that never block. It is what std's type
-        // finds after a conversion, and checks the value.
-        self.as_std().set_read_timeout(dur)?;
-        self.options().set_read_limit(dur);
-        Ok(())
+        self.socket.set_read_timeout(dur)
     }
 
     /// Limits how long a write waits; `None` for as long as it takes. A call that waits already keeps
@@ -46,9 +42,7 @@ impl TcpStream {
     /// # Examples
     /// As for [`set_read_timeout`](TcpStream::set_read_timeout).
     pub fn set_write_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
-        self.as_std().set_write_timeout(dur)?;
-        self.options().set_write_limit(dur);
-        Ok(())
+        self.socket.set_write_timeout(dur)
     }
 
     /// The limit of [`set_read_timeout`](TcpStream::set_read_timeout), rounded by the kernel.
@@ -110,9 +104,7 @@ impl TcpStream {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        socket::set_linger(self.as_fd(), linger)?;
-        self.options().set_linger(linger);
-        Ok(())
+        self.socket.set_linger(linger)
     }
 
     /// What [`set_linger`](TcpStream::set_linger) has set.
@@ -164,7 +156,7 @@ impl TcpStream {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.options().set_nonblocking(nonblocking);
+        self.socket.set_nonblocking(nonblocking);
         Ok(())
     }
 }

@@ -1,7 +1,5 @@
 //! The settings of a socket that decide how layby's calls on it wait.
 
-#![forbid(unsafe_code)]
-
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -15,7 +13,7 @@ const NO_LIMIT: u64 = u64::MAX;
 ///
 /// All accesses are relaxed: each value stands for itself and orders nothing else.
 #[derive(Debug)]
-pub(super) struct Options {
+pub(in crate::net) struct Options {
     nonblocking: AtomicBool,
     /// Nanoseconds.
     read_limit: AtomicU64,
@@ -92,6 +90,6 @@ fn nanoseconds(limit: Option<Duration>) -> u64 {
 }
 
 /// The error of std for a time that must not be zero.
-pub(super) fn zero_duration() -> io::Error {
+pub(in crate::net) fn zero_duration() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "cannot set a 0 duration timeout")
 }
