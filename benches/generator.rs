@@ -27,7 +27,11 @@ fn bare() -> Bare {
 }
 
 fn numbers() -> Generator<(), u64, ()> {
-    gen_iter(|y| (0..).for_each(|n| y.suspend(n)))
+    gen_iter(|y| {
+        for n in 0.. {
+            y.suspend(n);
+        }
+    })
 }
 
 /// The same, at the end of so many delegations.

@@ -101,8 +101,8 @@ macro_rules! gather_local {
 /// use layby::{sleep, try_gather};
 /// use std::time::Duration;
 ///
-/// let both = try_gather!("1".parse::<i32>(), "2.5".parse::<f32>().or("3".parse()));
-/// assert_eq!(both, Ok((1, 2.5)));
+/// let both = try_gather!("1".parse::<i32>(), "200".parse::<u8>());
+/// assert_eq!(both, Ok((1, 200)));
 ///
 /// let failed = try_gather!(
 ///     {
