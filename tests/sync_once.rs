@@ -200,6 +200,22 @@ fn a_lazy_closure_that_panics_has_no_second_try() {
     assert!(LazyLock::get(&lazy).is_none() && LazyLock::get_mut(&mut lazy).is_none());
 }
 
+// A close is no panic. (Nor does it poison a mutex.)
+#[test]
+fn the_close_of_a_generator_does_not_poison() {
+    let _watchdog = watchdog(20);
+    let once = Arc::new(Once::new());
+    let mut numbers = gen_iter({
+        let once = once.clone();
+        move |y| once.call_once(|| y.suspend(1))
+    });
+    assert_eq!(numbers.next(), Some(1));
+    numbers.close();
+    let mut ran = false;
+    once.call_once(|| ran = true);
+    assert!(ran);
+}
+
 // The closure is inside a mask, which belongs to the task: suspended out of it, the generator would end another task's.
 #[test]
 fn a_generator_is_not_suspended_out_of_a_lazy_closure() {
