@@ -8,6 +8,7 @@ use layby::channel::{
 };
 use layby::time::Instant;
 use layby::{go, testing};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 const S: Duration = Duration::from_secs(1);
@@ -117,6 +118,27 @@ fn in_a_select() {
             assert!(start.elapsed() >= 60 * S && start.elapsed() < 61 * S);
         });
     }
+}
+
+// What came in between is not given back in its place.
+#[test]
+fn a_tick_that_is_given_back_is_the_one_that_was_taken() {
+    let _watchdog = watchdog(20);
+    testing::run(1, || {
+        let ticks = tick(S);
+        layby::sleep(S);
+        let mut select = Select::new();
+        select.recv(&ticks);
+        let operation = select.select();
+        let second = ticks.recv().unwrap();
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            let _operation = operation;
+            resume_unwind(Box::new(()));
+        }));
+        assert!(unwound.is_err());
+        assert!(ticks.recv().unwrap() < second);
+        assert!(ticks.recv().unwrap() > second);
+    });
 }
 
 #[test]

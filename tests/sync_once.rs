@@ -5,10 +5,11 @@
 mod common;
 
 use common::{OnDrop, on, quiet_panics, watchdog, workers, yield_until};
+use layby::generator::gen_iter;
 use layby::sync::{Arc, LazyLock, Once, OnceLock};
 use layby::testing::{self, random};
 use layby::{JoinHandle, go, task};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -197,6 +198,63 @@ fn a_lazy_closure_that_panics_has_no_second_try() {
     assert_eq!(text(catch_unwind(AssertUnwindSafe(|| *lazy))), again);
     assert_eq!(text(catch_unwind(AssertUnwindSafe(|| *LazyLock::force_mut(&mut lazy)))), again);
     assert!(LazyLock::get(&lazy).is_none() && LazyLock::get_mut(&mut lazy).is_none());
+}
+
+// A close is no panic. (Nor does it poison a mutex.)
+#[test]
+fn the_close_of_a_generator_does_not_poison() {
+    let _watchdog = watchdog(20);
+    let once = Arc::new(Once::new());
+    let mut numbers = gen_iter({
+        let once = once.clone();
+        move |y| once.call_once(|| y.suspend(1))
+    });
+    assert_eq!(numbers.next(), Some(1));
+    numbers.close();
+    let mut ran = false;
+    once.call_once(|| ran = true);
+    assert!(ran);
+}
+
+// The closure is inside a mask, which belongs to the task: suspended out of it, the generator would end another task's.
+#[test]
+fn a_generator_is_not_suspended_out_of_a_lazy_closure() {
+    let _watchdog = watchdog(20);
+    quiet_panics();
+    common::quiet_panics_that_say("a generator cannot be suspended out of");
+    on(1, || {
+        let mut numbers = gen_iter(|y| {
+            let lazy = LazyLock::new(|| y.suspend(1));
+            LazyLock::force(&lazy);
+        });
+        let result = catch_unwind(AssertUnwindSafe(|| numbers.next()));
+        assert!(common::message(result.unwrap_err()).starts_with("a generator cannot be suspended out of"));
+    });
+}
+
+// A kept cancellation, thrown again, is none of the lock's.
+#[test]
+fn a_lazy_closure_that_was_left_is_not_taken_for_complete() {
+    let _watchdog = watchdog(20);
+    common::quiet_panics_that_say("LazyLock instance has previously been poisoned");
+    on(1, || {
+        let ready = Arc::new(AtomicBool::new(false));
+        let task = go!({
+            let ready = ready.clone();
+            move || {
+                ready.store(true, SeqCst);
+                let kept = catch_unwind(|| layby::sleep(Duration::from_secs(3600))).unwrap_err();
+                let kept = std::cell::Cell::new(Some(kept));
+                let lazy: LazyLock<u8, _> = LazyLock::new(|| resume_unwind(kept.take().unwrap()));
+                assert!(catch_unwind(AssertUnwindSafe(|| *lazy)).is_err());
+                catch_unwind(AssertUnwindSafe(|| *lazy)).map_err(common::message)
+            }
+        });
+        yield_until(|| ready.load(SeqCst));
+        task.cancel();
+        let again = "LazyLock instance has previously been poisoned";
+        assert_eq!(task.join().unwrap(), Err(again.into()));
+    });
 }
 
 /// Cancellations and panics by the seed: exactly one value is made, and all who are left get it.

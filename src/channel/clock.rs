@@ -14,9 +14,8 @@ use crate::util::spin::SpinLock;
 /// One such channel.
 #[derive(Debug)]
 pub(super) struct Clock {
-    /// When the next message is due, and when the last one that was taken was. `None`: there will be no more; there was
-    /// none yet.
-    due: SpinLock<(Option<time::Instant>, Option<time::Instant>)>,
+    /// When the next message is due. `None`: there will be no more.
+    due: SpinLock<Option<time::Instant>>,
     /// From one message to the next. `None`: there is but one.
     period: Option<Duration>,
 }
@@ -28,12 +27,12 @@ pub(super) fn deadline(instant: Instant) -> Deadline {
 
 impl Clock {
     pub(super) fn new(first: Instant, period: Option<Duration>) -> Clock {
-        Clock { due: SpinLock::new((Some(first.into()), None)), period }
+        Clock { due: SpinLock::new(Some(first.into())), period }
     }
 
     /// When the next message is due.
     pub(super) fn next(&self) -> Option<time::Instant> {
-        self.due.lock().0
+        *self.due.lock()
     }
 
     pub(super) fn has_message(&self) -> bool {
@@ -47,15 +46,14 @@ impl Clock {
         // What no clock can count is as good as never.
         let following = self.period.and_then(|period| now.checked_add(period));
         let mut due = self.due.lock();
-        let message = due.0.filter(|next| *next <= now)?;
-        *due = (following, Some(message));
+        let message = due.filter(|next| *next <= now)?;
+        *due = following;
         Some(message)
     }
 
-    /// What was taken last is due again.
-    pub(super) fn give_back(&self) {
-        let mut due = self.due.lock();
-        due.0 = due.1;
+    /// `message`, which was taken, is due again. (What follows it is not: its time runs from when this is taken.)
+    pub(super) fn give_back(&self, message: time::Instant) {
+        *self.due.lock() = Some(message);
     }
 
     pub(super) fn try_recv(&self) -> Result<time::Instant, TryRecvError> {

@@ -9,7 +9,7 @@ use std::thread;
 
 use super::{Generator, GeneratorState};
 use crate::coroutine;
-use crate::park::{self, Here};
+use crate::park::{self, Close, Here};
 
 /// How a generator leaves its stack.
 pub(super) type Switch<R, Y> = coroutine::Yielder<Command<R, Y>, Y>;
@@ -29,10 +29,6 @@ pub(super) enum Special<R: 'static, Y: 'static> {
     /// It is to end.
     Close,
 }
-
-/// What a close unwinds with. Nobody else can make one.
-#[derive(Debug)]
-struct Close;
 
 /// Whether a caught payload is that of a [`Generator::close`], for code that catches unwinds inside of a generator.
 ///

@@ -84,6 +84,15 @@ pub(crate) fn is_cancellation(payload: &(dyn Any + Send)) -> bool {
     payload.is::<Cancellation>()
 }
 
+/// What the close of a generator unwinds with. Here for those who must tell a panic from what layby throws.
+#[derive(Debug)]
+pub(crate) struct Close;
+
+/// Whether a caught payload is one of layby's, which is no panic's.
+pub(crate) fn is_throw(payload: &(dyn Any + Send)) -> bool {
+    is_cancellation(payload) || payload.is::<Close>()
+}
+
 /// Unwinds the caller, after a wait that ended with `Cancelled`: because its task is cancelled, or because a frame around it has
 /// expired. No panic hook runs.
 #[cold]

@@ -66,8 +66,8 @@ use core::ptr::NonNull;
 use std::sync::Arc;
 
 pub(crate) use self::cancel::{
-    Mask, begin_throw, cancel, is_cancellation, is_cancelled, panicking, panicking_by_panic, rethrow,
-    set_unwinding, throw_cancelled, unwinding,
+    Close, Mask, begin_throw, cancel, is_cancellation, is_cancelled, is_throw, panicking, panicking_by_panic,
+    rethrow, set_unwinding, throw_cancelled, unwinding,
 };
 pub(crate) use self::claim::Claim;
 pub(crate) use self::deadline::Deadline;

@@ -7,7 +7,7 @@ use core::ops::{Deref, DerefMut};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::Once;
-use crate::park::Mask;
+use crate::park::{Mask, Open};
 use crate::util::atomic::const_fn;
 
 /// A value that is made when it is first asked for.
@@ -34,7 +34,7 @@ enum Data<T, F> {
     Closure(F),
     /// From the completion of `once` on.
     Value(T),
-    /// The closure runs, or it has panicked.
+    /// The closure runs, or it was left.
     Neither,
 }
 
@@ -62,15 +62,17 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     #[inline]
     #[track_caller]
     pub fn force(this: &LazyLock<T, F>) -> &T {
-        this.once.call_once_force(|state| {
-            assert!(!state.is_poisoned(), "LazyLock instance has previously been poisoned");
+        this.once.call_once_force(|_| {
             // SAFETY: this closure runs in one task at a time, and nobody reads before it has returned.
             let data = unsafe { &mut *this.data.get() };
-            if let Data::Closure(f) = mem::replace(data, Data::Neither) {
-                let shield = Mask::new();
-                *data = Data::Value(f());
-                drop(shield);
-            }
+            // Not there: it has panicked, or what it was left by was a payload of layby's that somebody had kept.
+            let Data::Closure(f) = mem::replace(data, Data::Neither) else {
+                panic!("LazyLock instance has previously been poisoned");
+            };
+            let open = Open::new();
+            let shield = Mask::new();
+            *data = Data::Value(f());
+            drop((shield, open));
         });
         LazyLock::get(this).expect("completed")
     }

@@ -33,8 +33,8 @@ const ROUND: usize = 1 << 3;
 /// Runs a closure once, whoever comes first.
 ///
 /// Like [`std::sync::Once`], except: only the calling task waits for another's closure, not its worker. And a closure that is left by
-/// a [cancellation](crate::JoinHandle::cancel) has not run: the next one is run; if others wait, at once. (One that panics
-/// poisons it, as in std.)
+/// a [cancellation](crate::JoinHandle::cancel), or by the close of the generator that it runs in, has not run: the next one is run; if
+/// others wait, at once. (One that panics poisons it, as in std.)
 ///
 /// # Cancellation
 /// A suspension point only while another's closure runs.
@@ -188,7 +188,7 @@ impl Once {
         match catch_unwind(AssertUnwindSafe(|| f(&state))) {
             Ok(()) => self.finish(COMPLETE),
             Err(payload) => {
-                self.finish(if park::is_cancellation(&*payload) { before } else { POISONED });
+                self.finish(if park::is_throw(&*payload) { before } else { POISONED });
                 resume_unwind(payload)
             }
         }

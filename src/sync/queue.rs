@@ -134,7 +134,8 @@ impl<T: Copy> Queue<T> {
         let held = head.map_addr(|addr| addr | HELD);
         // Acquire pairs with the Release in the drop of `Locked`: the nodes are as the last holder left them.
         let taken = self.0.compare_exchange(head, held, Ordering::Acquire, Ordering::Relaxed);
-        taken.ok().map(|_| Locked { queue: self, head, _thread: PhantomData })
+        // The head that the exchange found: the one from before may be of a node that has gone since, at the same address.
+        taken.ok().map(|head| Locked { queue: self, head, _thread: PhantomData })
     }
 
     #[cold]

@@ -173,7 +173,10 @@ unsafe impl<T> Handle for Receiver<T> {
                 // SAFETY: `got` says that a message is there, and the caller that nobody else takes it.
                 channel.give_message_back(unsafe { room.place::<T>().read() });
             }
-            (Got::Message, Source::Clock(clock, _)) => clock.give_back(),
+            (Got::Message, Source::Clock(clock, _)) => {
+                // SAFETY: as above, and a clock's `T` is `Instant`.
+                clock.give_back(unsafe { room.place::<Instant>().read() });
+            }
             _ => {}
         }
     }
