@@ -20,7 +20,7 @@ use core::ptr;
 use std::panic::resume_unwind;
 
 use super::frames::{Target, View};
-use super::thread;
+use super::{Open, thread};
 use crate::fiber::{CANCEL, FiberRef, Header, Signals};
 use crate::sched::{self, Unwinding};
 use crate::util::atomic::Ordering;
@@ -247,14 +247,17 @@ pub(crate) fn is_cancelled() -> bool {
 }
 
 /// While it lives, the task (or thread) that made it is not cancelled, and frames around it do not expire: what comes waits.
+///
+/// The count is the task's, so each is an open frame: taken down in another task it would take one away from that, and waits that
+/// must not be cut short, because somebody borrows meanwhile, would be.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Mask(core::marker::PhantomData<*const ()>);
+pub(crate) struct Mask(Open);
 
 impl Mask {
     pub(crate) fn new() -> Mask {
         masked(|masked| masked + 1);
-        Mask(core::marker::PhantomData)
+        Mask(Open::new())
     }
 }
 
@@ -265,7 +268,7 @@ impl Drop for Mask {
 }
 
 #[inline]
-fn masked(change: impl FnOnce(u16) -> u16) {
+fn masked(change: impl FnOnce(u32) -> u32) {
     match sched::current() {
         Some((_, task)) => task.masked.set(change(task.masked.get())),
         None => thread::state(|thread| thread.masked.set(change(thread.masked.get()))),

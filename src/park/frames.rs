@@ -79,7 +79,7 @@ pub(crate) struct Frame {
     /// Unique among the unwindings and frames of its task or thread.
     number: u64,
     /// How many masks there were around it when it was opened.
-    masked: u16,
+    masked: u32,
     /// How far its task was unwinding when it was opened.
     mark: Mark,
     /// Whose stack it is on; `None`: a thread's that is no task.
@@ -304,7 +304,7 @@ pub(super) enum Target {
 /// What decides which throw is due: of a task, or of a thread that is no task.
 pub(super) struct View {
     innermost: *const Frame,
-    masked: u16,
+    masked: u32,
     mark: Mark,
     cancelled: bool,
 }

@@ -103,7 +103,7 @@ pub(super) struct ThreadState {
     pub(super) unwind: Cell<u64>,
     /// What it unwinds by was thrown by layby.
     pub(super) by_throw: Cell<bool>,
-    pub(super) masked: Cell<u16>,
+    pub(super) masked: Cell<u32>,
     pub(super) frames: Cell<*const Frame>,
 }
 
