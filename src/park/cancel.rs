@@ -36,6 +36,8 @@ pub(super) struct Cancellation {
     throw: u64,
     /// The frame that it is for; `None`: the whole task.
     frame: Option<u64>,
+    /// How far its owner was unwinding when it was thrown: farther than not at all, if the frame is in a destructor.
+    before: Mark,
 }
 
 impl Cancellation {
@@ -50,9 +52,12 @@ impl Drop for Cancellation {
             && task.id == self.owner
             && task.unwind.get() == self.throw
         {
-            task.unwinding.set(false);
+            match self.before.unwinding {
+                true => self.before.restore(task),
+                false => task.unwinding.set(false),
+            }
         } else if sched::current().is_none() {
-            thread::state(|thread| thread.over(self.owner, self.throw));
+            thread::state(|thread| thread.over(self.owner, self.throw, self.before));
         }
     }
 }
@@ -103,12 +108,12 @@ pub(super) fn throw(target: Target) -> ! {
         Target::Task => None,
         Target::Frame(number) => Some(number),
     };
-    let throw = begin_throw();
-    let owner = match sched::current() {
-        Some((_, task)) => task.id,
-        None => thread::state(|thread| thread.id()),
+    let (owner, before) = match sched::current() {
+        Some((_, task)) => (task.id, Mark::of_task(task)),
+        None => thread::state(|thread| (thread.id(), thread.mark())),
     };
-    resume_unwind(Box::new(Cancellation { owner, throw, frame }))
+    let throw = begin_throw();
+    resume_unwind(Box::new(Cancellation { owner, throw, frame, before }))
 }
 
 /// The caller is about to throw a payload of layby's: marks its task, or thread. Returns the unwinding's number.

@@ -140,9 +140,13 @@ impl ThreadState {
     }
 
     /// The payload of that throw is dropped: whoever has caught it has done with it.
-    pub(super) fn over(&self, owner: u64, throw: u64) {
-        if (self.id.get(), self.unwind.get()) == (owner, throw) {
-            self.by_throw.set(false);
+    pub(super) fn over(&self, owner: u64, throw: u64, before: Mark) {
+        if (self.id.get(), self.unwind.get()) != (owner, throw) {
+            return;
+        }
+        self.by_throw.set(before.unwinding && !before.by_panic);
+        if before.unwinding {
+            self.unwind.set(before.unwind);
         }
     }
 
