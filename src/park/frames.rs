@@ -358,6 +358,11 @@ impl View {
         due.map(|frame| Target::Frame(frame.number))
     }
 
+    /// Whether another thread may end one of the frames that nothing holds back.
+    pub(super) fn can_be_tripped(&self) -> bool {
+        cfg!(panic = "unwind") && self.free_frames().any(|frame| frame.wire.is_some())
+    }
+
     /// When the first of the frames that nothing holds back will expire.
     pub(super) fn next_deadline(&self) -> Deadline {
         if cfg!(not(panic = "unwind")) {
