@@ -246,6 +246,17 @@ fn go_and_gather_panic_when_there_is_no_address_space() {
                 assert_names(&failed, "raise `ulimit -v` (now ");
                 s.cancel();
             });
+            // A group goes on without the one that was not spawned.
+            let mut group = task::Group::new();
+            let failed = catch_unwind(AssertUnwindSafe(|| {
+                (0..1000).for_each(|_| drop(group.spawn(|| sleep(Duration::MAX))));
+            }));
+            assert!(message(failed.unwrap_err()).starts_with("failed to spawn task: "));
+            let spawned = group.len();
+            group.cancel_all();
+            assert_eq!(group.by_ref().count(), spawned);
+            group.spawn(|| ());
+            assert_eq!(group.join_all().len(), 1);
             assert_eq!(go!(|| 5).join().unwrap(), 5);
         });
     });
