@@ -20,7 +20,7 @@ use core::ptr;
 use std::panic::resume_unwind;
 
 use super::frames::{Target, View};
-use super::{Open, thread};
+use super::{Open, frames, thread};
 use crate::fiber::{CANCEL, FiberRef, Header, Signals};
 use crate::sched::{self, Unwinding};
 use crate::util::atomic::Ordering;
@@ -204,7 +204,11 @@ pub(super) fn is_due(task: &Header) -> bool {
 #[cold]
 #[inline(never)]
 fn looks_due(task: &Header) -> bool {
-    View::of_task(task).due().is_some()
+    let due = View::of_task(task).due().is_some();
+    if !due && task.state.is_expired() {
+        frames::settle(task);
+    }
+    due
 }
 
 /// Whether the caller's task unwinds; on a thread that is no task, whether the thread does.
