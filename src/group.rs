@@ -33,9 +33,11 @@ use crate::sync::{Button, Doorbell};
 /// });
 /// ```
 pub struct Group<T> {
-    /// By number; `None`: the number is free.
+    /// By number; `None`: the number is free, or its task could not be spawned, and its end is not known yet.
     tasks: Vec<Option<JoinHandle<T>>>,
     free: Vec<usize>,
+    /// How many places of `tasks` are taken.
+    len: usize,
     /// Rings when a number was sent.
     bell: Doorbell,
     sender: Sender<usize>,
@@ -73,36 +75,38 @@ impl<T> Group<T> {
     /// A group of no tasks.
     pub fn new() -> Group<T> {
         let (sender, ended) = unbounded();
-        Group { tasks: Vec::new(), free: Vec::new(), bell: Doorbell::new(), sender, ended }
+        Group { tasks: Vec::new(), free: Vec::new(), len: 0, bell: Doorbell::new(), sender, ended }
     }
 
     /// Spawns a task in the group. As [`task::spawn`](crate::task::spawn()).
     ///
     /// # Panics
-    /// If the default runtime is needed and cannot be started.
+    /// As there; the group goes on without it.
     #[track_caller]
     pub fn spawn<F>(&mut self, f: F) -> Task
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let number = self.free.pop().unwrap_or(self.tasks.len());
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.tasks.push(None);
+            self.tasks.len() - 1
+        });
+        // Sent whatever becomes of the closure, so the number is taken from here on.
         let ending = Ending { number, sender: self.sender.clone(), button: self.bell.button() };
         let handle = spawn(move || {
             let _ending = ending;
             f()
         });
         let task = handle.task();
-        if number == self.tasks.len() {
-            self.tasks.push(None);
-        }
         self.tasks[number] = Some(handle);
+        self.len += 1;
         task
     }
 
     /// How many tasks there are whose results have not been taken.
     pub fn len(&self) -> usize {
-        self.tasks.len() - self.free.len()
+        self.len
     }
 
     /// Whether there is none.
@@ -131,13 +135,18 @@ impl<T> Iterator for Group<T> {
 
     /// Waits until one more task has ended, and returns its result; `None` if there is none left.
     fn next(&mut self) -> Option<Result<T, JoinError>> {
-        if self.is_empty() {
-            return None;
-        }
-        self.bell.wait(Reason::Group);
-        let number = self.ended.recv().expect("each ring has a number, and a sender is here");
-        let task = self.tasks[number].take().expect("a task ends once");
-        self.free.push(number);
+        let task = loop {
+            if self.is_empty() {
+                return None;
+            }
+            self.bell.wait(Reason::Group);
+            let number = self.ended.recv().expect("each ring has a number, and a sender is here");
+            self.free.push(number);
+            if let Some(task) = self.tasks[number].take() {
+                self.len -= 1;
+                break task;
+            }
+        };
         // Its closure has ended, so this is short. Cut short, the result would be lost.
         let mask = Mask::new();
         let result = task.join();

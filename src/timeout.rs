@@ -11,7 +11,7 @@ use std::error::Error;
 use std::io;
 
 use crate::instant::Instant;
-use crate::park::{self, Caught, Frame, Mask, Open};
+use crate::park::{self, Caught, Frame, Mask};
 
 /// Runs `f` on the current task, for `dur` at most: past that, its next suspension point unwinds to here.
 ///
@@ -267,7 +267,6 @@ pub fn shield<F, T>(f: F) -> T
 where
     F: FnOnce() -> T,
 {
-    let _open = Open::new();
     let _mask = Mask::new();
     f()
 }

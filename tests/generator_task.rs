@@ -421,6 +421,22 @@ fn out_of_a_gather() {
     std::thread::spawn(check).join().unwrap();
 }
 
+/// Guards the count of masks, which is the task's: one that is taken down in another task would let that one be cancelled where it
+/// must not be.
+#[test]
+fn out_of_a_lazy_lock_s_closure() {
+    let _watchdog = watchdog(30);
+    quiet_refusals();
+    let check = || {
+        refused(OUT_OF, |y| {
+            let lazy = layby::sync::LazyLock::new(|| y.suspend(2));
+            *lazy
+        });
+    };
+    workers().into_iter().for_each(|n| on(n, check));
+    std::thread::spawn(check).join().unwrap();
+}
+
 #[test]
 fn out_of_a_runtime_that_runs_inside() {
     let _watchdog = watchdog(30);

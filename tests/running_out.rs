@@ -221,6 +221,42 @@ fn go_and_gather_panic_when_there_is_no_address_space() {
             let gathered = catch_unwind(AssertUnwindSafe(|| layby::gather((0..1000).map(|_| child))));
             assert!(message(gathered.unwrap_err()).starts_with("failed to spawn task: "));
             assert_eq!(begun.load(SeqCst), ended.load(SeqCst));
+            // Nor do a scope's, of either kind.
+            let scoped = catch_unwind(AssertUnwindSafe(|| {
+                layby::scope(|s| (0..1000).for_each(|_| drop(s.spawn(child))));
+            }));
+            assert!(message(scoped.unwrap_err()).starts_with("failed to spawn task: "));
+            assert_eq!(begun.load(SeqCst), ended.load(SeqCst));
+            let fallible = || {
+                child();
+                Ok::<_, ()>(())
+            };
+            let scoped = catch_unwind(AssertUnwindSafe(|| {
+                layby::try_scope(|s| {
+                    (0..1000).for_each(|_| drop(s.spawn_local(fallible)));
+                    Ok(())
+                })
+            }));
+            assert!(message(scoped.unwrap_err()).starts_with("failed to spawn task: "));
+            assert_eq!(begun.load(SeqCst), ended.load(SeqCst));
+            layby::scope(|s| {
+                let failed = (0..1000)
+                    .find_map(|_| task::Builder::new().spawn_scoped(s, child).err())
+                    .expect("it fails");
+                assert_names(&failed, "raise `ulimit -v` (now ");
+                s.cancel();
+            });
+            // A group goes on without the one that was not spawned.
+            let mut group = task::Group::new();
+            let failed = catch_unwind(AssertUnwindSafe(|| {
+                (0..1000).for_each(|_| drop(group.spawn(|| sleep(Duration::MAX))));
+            }));
+            assert!(message(failed.unwrap_err()).starts_with("failed to spawn task: "));
+            let spawned = group.len();
+            group.cancel_all();
+            assert_eq!(group.by_ref().count(), spawned);
+            group.spawn(|| ());
+            assert_eq!(group.join_all().len(), 1);
             assert_eq!(go!(|| 5).join().unwrap(), 5);
         });
     });

@@ -319,6 +319,52 @@ fn inside_cleanup() {
     });
 }
 
+/// Guards the mark of the unwinding around, which is on again when the payload of a throw inside of it is dropped: off, the
+/// task's cancellation would come out of the destructor, which ends the process; of another number, the timeout would not come again.
+#[test]
+fn inside_cleanup_a_body_that_swallows_the_unwind_meets_it_again() {
+    let _watchdog = watchdog(20);
+    quiet_panics();
+    const LIMIT: Duration = Duration::from_millis(10);
+    let step = |ended: &AtomicUsize| {
+        sleep(LIMIT); // waits: from here on std's count says nothing
+        let mut caught = 0;
+        let result = timeout(LIMIT, || {
+            for _ in 0..3 {
+                caught += usize::from(catch_unwind(|| sleep(HOUR)).is_err());
+            }
+            sleep(HOUR);
+        });
+        assert!(result.is_err() && caught == 3 && task::panicking());
+        sleep(LIMIT); // is not thrown into
+        ended.fetch_add(1, SeqCst);
+    };
+    let after_a_panic = || {
+        let ended = AtomicUsize::new(0);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let _guard = OnDrop(|| step(&ended));
+            panic!("expected");
+        }));
+        assert!(result.map(|_: ()| ()).is_err());
+        assert_eq!(ended.load(SeqCst), 1);
+    };
+    seeded(|| {
+        after_a_panic();
+        let ended = Arc::new(AtomicUsize::new(0));
+        let count = ended.clone();
+        let task = layby::go!(move || {
+            let _guard = OnDrop(|| step(&count));
+            sleep(FOREVER);
+        });
+        sleep(SEC);
+        task.cancel();
+        assert!(task.join().unwrap_err().is_cancelled());
+        assert_eq!(ended.load(SeqCst), 1);
+    });
+    // On a thread that is no task.
+    after_a_panic();
+}
+
 #[test]
 fn a_shield_holds_back_what_is_outside_of_it() {
     let _watchdog = watchdog(20);

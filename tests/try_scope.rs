@@ -5,8 +5,10 @@
 mod common;
 
 use common::{Drops, OnDrop, message, on, quiet_panics, watchdog, workers};
-use layby::task::Failure;
-use layby::{go, sleep, testing, timeout, try_scope};
+use layby::net::{TcpListener, TcpStream};
+use layby::task::{self, Failure};
+use layby::{go, shield, sleep, testing, timeout, try_scope};
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -301,6 +303,38 @@ fn a_shield_in_the_body_and_a_body_that_has_returned() {
         assert!(result.is_err());
         assert_eq!(failed.load(SeqCst), 1);
     });
+}
+
+/// Guards the waits of a thread that are no `park` of the core: for a token, and for a descriptor.
+#[test]
+fn the_body_on_a_thread_is_ended_wherever_it_waits() {
+    let _watchdog = watchdog(20);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let waits: [&dyn Fn(); 4] = [
+        &|| loop {
+            task::park();
+        },
+        &|| loop {
+            task::park_timeout(10 * SEC);
+        },
+        &|| drop((&silent).read(&mut [0; 1])),
+        &|| drop(shield(|| timeout(Duration::from_millis(1), || (&silent).read(&mut [0; 1])))),
+    ];
+    for (number, wait) in waits.into_iter().enumerate() {
+        let result = try_scope(|s| {
+            s.spawn(|| {
+                sleep(Duration::from_millis(20));
+                Err::<(), _>(number)
+            });
+            wait();
+            Ok(sleep(FOREVER))
+        });
+        assert!(matches!(result.unwrap_err().first(), Failure::Err(of) if *of == number));
+        // An `unpark` that came with it is not lost.
+        task::current().unpark();
+        task::park();
+    }
 }
 
 #[test]

@@ -103,8 +103,8 @@ pub(crate) struct Header {
     pub(crate) local: Cell<bool>,
     /// What it waits for: a `Reason`, as its number.
     pub(crate) reason: Cell<u8>,
-    /// How deep it is in regions that hold cancellation back.
-    pub(crate) masked: Cell<u16>,
+    /// How deep it is in regions that hold cancellation back. (No stack is large enough to overflow it.)
+    pub(crate) masked: Cell<u32>,
     /// How many frames are open that belong to this task (see `park::open`).
     pub(crate) open: Cell<u32>,
     /// Its task-local values.

@@ -5,6 +5,7 @@ use core::panic::Location;
 use super::child::{Child, Sibling, wait_all};
 use super::fallible::first_failure;
 use super::iter::rethrow;
+use crate::park::Open;
 use crate::scope::try_scope;
 
 /// A tuple of closures that may run on other workers. What `gather!` is made of.
@@ -65,6 +66,7 @@ macro_rules! tuples {
             #[track_caller]
             fn $method(self) -> Self::Output {
                 let place = Location::caller();
+                let _open = Open::new();
                 let ($($n,)*) = self;
                 // SAFETY: each child is a local of this function, so it is finished or dropped before this
                 // function ends, whichever way; nothing it borrows goes before.

@@ -20,7 +20,7 @@ use core::ptr;
 use std::panic::resume_unwind;
 
 use super::frames::{Target, View};
-use super::thread;
+use super::{Open, frames, thread};
 use crate::fiber::{CANCEL, FiberRef, Header, Signals};
 use crate::sched::{self, Unwinding};
 use crate::util::atomic::Ordering;
@@ -36,6 +36,8 @@ pub(super) struct Cancellation {
     throw: u64,
     /// The frame that it is for; `None`: the whole task.
     frame: Option<u64>,
+    /// How far its owner was unwinding when it was thrown: farther than not at all, if the frame is in a destructor.
+    before: Mark,
 }
 
 impl Cancellation {
@@ -50,9 +52,12 @@ impl Drop for Cancellation {
             && task.id == self.owner
             && task.unwind.get() == self.throw
         {
-            task.unwinding.set(false);
+            match self.before.unwinding {
+                true => self.before.restore(task),
+                false => task.unwinding.set(false),
+            }
         } else if sched::current().is_none() {
-            thread::state(|thread| thread.over(self.owner, self.throw));
+            thread::state(|thread| thread.over(self.owner, self.throw, self.before));
         }
     }
 }
@@ -112,12 +117,12 @@ pub(super) fn throw(target: Target) -> ! {
         Target::Task => None,
         Target::Frame(number) => Some(number),
     };
-    let throw = begin_throw();
-    let owner = match sched::current() {
-        Some((_, task)) => task.id,
-        None => thread::state(|thread| thread.id()),
+    let (owner, before) = match sched::current() {
+        Some((_, task)) => (task.id, Mark::of_task(task)),
+        None => thread::state(|thread| (thread.id(), thread.mark())),
     };
-    resume_unwind(Box::new(Cancellation { owner, throw, frame }))
+    let throw = begin_throw();
+    resume_unwind(Box::new(Cancellation { owner, throw, frame, before }))
 }
 
 /// The caller is about to throw a payload of layby's: marks its task, or thread. Returns the unwinding's number.
@@ -208,7 +213,11 @@ pub(super) fn is_due(task: &Header) -> bool {
 #[cold]
 #[inline(never)]
 fn looks_due(task: &Header) -> bool {
-    View::of_task(task).due().is_some()
+    let due = View::of_task(task).due().is_some();
+    if !due && task.state.is_expired() {
+        frames::settle(task);
+    }
+    due
 }
 
 /// Whether the caller's task unwinds; on a thread that is no task, whether the thread does.
@@ -256,14 +265,17 @@ pub(crate) fn is_cancelled() -> bool {
 }
 
 /// While it lives, the task (or thread) that made it is not cancelled, and frames around it do not expire: what comes waits.
+///
+/// The count is the task's, so each is an open frame: taken down in another task it would take one away from that, and waits that
+/// must not be cut short, because somebody borrows meanwhile, would be.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Mask(core::marker::PhantomData<*const ()>);
+pub(crate) struct Mask(Open);
 
 impl Mask {
     pub(crate) fn new() -> Mask {
         masked(|masked| masked + 1);
-        Mask(core::marker::PhantomData)
+        Mask(Open::new())
     }
 }
 
@@ -274,7 +286,7 @@ impl Drop for Mask {
 }
 
 #[inline]
-fn masked(change: impl FnOnce(u16) -> u16) {
+fn masked(change: impl FnOnce(u32) -> u32) {
     match sched::current() {
         Some((_, task)) => task.masked.set(change(task.masked.get())),
         None => thread::state(|thread| thread.masked.set(change(thread.masked.get()))),

@@ -39,7 +39,8 @@
 //! 3. A suspension point looks at one word, in which EXPIRED is beside CANCELLED, so that it costs the same with timeouts as
 //!    without. Only if one of them is on it walks the frames.
 //! 4. Who closes an expired frame takes EXPIRED off, *then* looks at the frames that are left, and turns it on again if one of them
-//!    has expired. So a trip between the two is not lost: its flag is seen, or its bit comes later.
+//!    has expired. So a trip between the two is not lost: its flag is seen, or its bit comes later. So does a suspension point that
+//!    finds nothing due: a wire that is tripped when its frame is closed already would leave the bit on for good.
 //! 5. A task that does not let its worker go (one that computes, or whose operations never have to wait) keeps the wheel from
 //!    turning. So inside a frame `check_cancelled` looks at the clock, and an operation that need not wait at
 //!    the coarse clock, which is four times as fast and some milliseconds late.
@@ -79,7 +80,7 @@ pub(crate) struct Frame {
     /// Unique among the unwindings and frames of its task or thread.
     number: u64,
     /// How many masks there were around it when it was opened.
-    masked: u16,
+    masked: u32,
     /// How far its task was unwinding when it was opened.
     mark: Mark,
     /// Whose stack it is on; `None`: a thread's that is no task.
@@ -270,10 +271,10 @@ impl Frame {
     }
 }
 
-/// Rule 4: an expired frame was closed.
+/// Rule 4: an expired frame was closed, or there may be none.
 #[cold]
 #[inline(never)]
-fn settle(task: &Header) {
+pub(super) fn settle(task: &Header) {
     task.state.clear_expired();
     if View::of_task(task).frames().any(Frame::is_expired) {
         task.state.set_expired();
@@ -304,7 +305,7 @@ pub(super) enum Target {
 /// What decides which throw is due: of a task, or of a thread that is no task.
 pub(super) struct View {
     innermost: *const Frame,
-    masked: u16,
+    masked: u32,
     mark: Mark,
     cancelled: bool,
 }
@@ -356,6 +357,11 @@ impl View {
         }
         let due = self.free_frames().filter(|frame| frame.is_expired()).last();
         due.map(|frame| Target::Frame(frame.number))
+    }
+
+    /// Whether another thread may end one of the frames that nothing holds back.
+    pub(super) fn can_be_tripped(&self) -> bool {
+        cfg!(panic = "unwind") && self.free_frames().any(|frame| frame.wire.is_some())
     }
 
     /// When the first of the frames that nothing holds back will expire.

@@ -29,6 +29,8 @@ struct News {
     woken: bool,
     /// A frame of the thread was tripped: it is to look, in this wait or the next.
     interrupted: bool,
+    /// `unpark`'s token was set: the thread is to look, if it waits for that.
+    unparked: bool,
 }
 
 impl Parker {
@@ -44,10 +46,25 @@ impl Parker {
         self.changed.notify_one();
     }
 
+    /// Lets the thread look at its token.
+    fn unpark(&self) {
+        self.news.lock().unparked = true;
+        self.changed.notify_one();
+    }
+
     /// Waits for `wake`. True: it came, and is taken. False: the deadline has passed, or it was interrupted.
     fn wait(&self, deadline: Deadline) -> bool {
+        self.wait_for(|news| &mut news.woken, deadline)
+    }
+
+    /// As `wait`, for `unpark`.
+    fn wait_for_unpark(&self, deadline: Deadline) -> bool {
+        self.wait_for(|news| &mut news.unparked, deadline)
+    }
+
+    fn wait_for(&self, what: fn(&mut News) -> &mut bool, deadline: Deadline) -> bool {
         let mut news = self.news.lock();
-        while !news.woken {
+        while !core::mem::take(what(&mut news)) {
             if core::mem::take(&mut news.interrupted) {
                 return false;
             }
@@ -62,7 +79,6 @@ impl Parker {
             let waited = self.changed.wait_timeout(news, left);
             news = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        news.woken = false;
         true
     }
 
@@ -79,7 +95,8 @@ pub(crate) struct ThreadTask {
     pub(crate) name: Option<String>,
     /// `unpark`'s token.
     pub(super) token: AtomicBool,
-    pub(super) parker: Parker,
+    /// The thread's own, which a tripwire interrupts.
+    pub(super) parker: Arc<Parker>,
 }
 
 thread_local! {
@@ -103,7 +120,7 @@ pub(super) struct ThreadState {
     pub(super) unwind: Cell<u64>,
     /// What it unwinds by was thrown by layby.
     pub(super) by_throw: Cell<bool>,
-    pub(super) masked: Cell<u16>,
+    pub(super) masked: Cell<u32>,
     pub(super) frames: Cell<*const Frame>,
 }
 
@@ -140,9 +157,13 @@ impl ThreadState {
     }
 
     /// The payload of that throw is dropped: whoever has caught it has done with it.
-    pub(super) fn over(&self, owner: u64, throw: u64) {
-        if (self.id.get(), self.unwind.get()) == (owner, throw) {
-            self.by_throw.set(false);
+    pub(super) fn over(&self, owner: u64, throw: u64, before: Mark) {
+        if (self.id.get(), self.unwind.get()) != (owner, throw) {
+            return;
+        }
+        self.by_throw.set(before.unwinding && !before.by_panic);
+        if before.unwinding {
+            self.unwind.set(before.unwind);
         }
     }
 
@@ -189,8 +210,16 @@ fn next_deadline() -> Deadline {
 /// `checkpoint`; `None`: without limit.
 pub(crate) fn time_left() -> Option<Duration> {
     let next = next_deadline();
-    (!next.is_never()).then(|| next.remaining())
+    let left = (!next.is_never()).then(|| next.remaining());
+    match state(|thread| View::of_thread(thread).can_be_tripped()) {
+        // Who trips a wire reaches the parker alone.
+        true => Some(left.map_or(LOOK, |left| left.min(LOOK))),
+        false => left,
+    }
 }
+
+/// How often a thread that waits in the kernel, in a `try_scope`, looks whether that has failed.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// `park` for a thread, whose node has been linked with `parker` in it.
 #[cold]
@@ -217,12 +246,13 @@ pub(super) fn park(parker: &Parker, deadline: Deadline, wait: &impl Wait) -> Out
 }
 
 impl ThreadTask {
+    /// The calling thread's.
     pub(crate) fn new(id: NonZeroU64) -> ThreadTask {
         ThreadTask {
             id,
             name: std::thread::current().name().map(String::from),
             token: AtomicBool::new(false),
-            parker: Parker::default(),
+            parker: parker(),
         }
     }
 
@@ -233,7 +263,7 @@ impl ThreadTask {
         if self.token.swap(false, Ordering::Acquire) {
             return;
         }
-        let woken = self.parker.wait(deadline.min(next_deadline()));
+        let woken = self.parker.wait_for_unpark(deadline.min(next_deadline()));
         if !woken && is_due() {
             throw_cancelled();
         }
@@ -242,10 +272,10 @@ impl ThreadTask {
 
     /// `unpark` of the thread that this is.
     pub(crate) fn unpark(&self) {
-        // Release pairs with the Acquire in `park`. The parker is this token's alone, so a wake that nobody
-        // waits for makes a later `park` return early, which `park` may.
+        // Release pairs with the Acquire in `park`. Only `park` waits for this, so one that nobody waits for makes a later `park`
+        // return early, which `park` may.
         if !self.token.swap(true, Ordering::Release) {
-            self.parker.wake();
+            self.parker.unpark();
         }
     }
 }

@@ -12,7 +12,7 @@ use super::block::{Block, report_unjoined};
 use super::{Payload, ScopedJoinHandle};
 use crate::fiber::Attributes;
 use crate::park::{self, Caught, Tripwire};
-use crate::spawn::{JoinError, Target, plain};
+use crate::spawn::{JoinError, Target, failed_to_spawn, plain};
 use crate::util::lock::Lock;
 
 /// As [`scope`](super::scope()), for children that can fail: the first `Err` or panic of one cancels the others, and the body.
@@ -129,7 +129,7 @@ impl<'scope, E: Send> TryScope<'scope, '_, E> {
     /// Spawns a child. As [`Scope::spawn`](super::Scope::spawn); its `Err` or panic fails the scope.
     ///
     /// # Panics
-    /// If the default runtime is needed and cannot be started.
+    /// As there.
     #[track_caller]
     pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where
@@ -140,12 +140,13 @@ impl<'scope, E: Send> TryScope<'scope, '_, E> {
         let attributes = Attributes { structured: true, ..plain(&target, Location::caller()) };
         // SAFETY: `'scope` lasts until `try_scope` returns or unwinds, which it does after all children have ended.
         unsafe { super::spawn(&self.block, target, attributes, || self.attempt(f)) }
+            .unwrap_or_else(|error| failed_to_spawn(error))
     }
 
     /// Spawns a child on the caller's worker. As [`Scope::spawn_local`](super::Scope::spawn_local).
     ///
     /// # Panics
-    /// On a thread that is no worker.
+    /// As there.
     #[track_caller]
     pub fn spawn_local<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where

@@ -31,7 +31,7 @@ pub use self::handle::ScopedJoinHandle;
 use crate::fiber::Attributes;
 use crate::park::{self, Open};
 use crate::sched;
-use crate::spawn::{Builder, Target, plain, spawn_local_overseen, spawn_overseen};
+use crate::spawn::{Builder, Target, failed_to_spawn, plain, spawn_local_overseen, spawn_overseen};
 
 /// Runs `f`, which may spawn tasks that borrow from what is around it: all have ended when `scope` returns.
 ///
@@ -124,7 +124,8 @@ impl<'scope> Scope<'scope, '_> {
     /// Into a scope that is cancelled already, the closure is dropped, and `join` says that the child was cancelled.
     ///
     /// # Panics
-    /// If the default runtime is needed and cannot be started.
+    /// If there is no address space for its stack ([`Builder::spawn_scoped`] returns that error). If the default runtime is needed
+    /// and cannot be started.
     #[track_caller]
     pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where
@@ -135,12 +136,13 @@ impl<'scope> Scope<'scope, '_> {
         let attributes = Attributes { structured: true, ..plain(&target, Location::caller()) };
         // SAFETY: `'scope` lasts until `scope` returns or unwinds, which it does after all children have ended.
         unsafe { spawn(&self.block, target, attributes, || Some(f())) }
+            .unwrap_or_else(|error| failed_to_spawn(error))
     }
 
     /// Spawns a child on the caller's worker: `f` and its result need not be `Send`.
     ///
     /// # Panics
-    /// On a thread that is no worker.
+    /// On a thread that is no worker, or if there is no address space for its stack.
     ///
     /// # Examples
     /// ```
@@ -203,18 +205,21 @@ impl Builder {
         let target = Target::here();
         let attributes = self.structured(&target, Location::caller())?;
         // SAFETY: as in `Scope::spawn`.
-        Ok(unsafe { spawn(&scope.block, target, attributes, || Some(f())) })
+        unsafe { spawn(&scope.block, target, attributes, || Some(f())) }
     }
 }
 
 /// # Safety
 /// What `f` and its result borrow stays valid until all children of `block` have ended.
+///
+/// # Errors
+/// No address space for its stack; the closure was dropped.
 unsafe fn spawn<'scope, F, T>(
     block: &'scope Arc<Block>,
     target: Target<'_>,
     attributes: Attributes,
     f: F,
-) -> ScopedJoinHandle<'scope, T>
+) -> io::Result<ScopedJoinHandle<'scope, T>>
 where
     F: FnOnce() -> Option<T> + Send,
     T: Send,
@@ -223,10 +228,10 @@ where
     let admit = |task, child| unsafe { block.admit(task, child) };
     // SAFETY: by this function's contract; the overseer's drop is the child's end to the block.
     let handle = unsafe { spawn_overseen(target, attributes, block.child(), admit, f) };
-    ScopedJoinHandle::new(handle, block)
+    Ok(ScopedJoinHandle::new(handle?, block))
 }
 
-/// As [`spawn`], on the caller's worker.
+/// As [`spawn`], on the caller's worker; panics where that fails.
 ///
 /// # Safety
 /// As [`spawn`].
@@ -247,7 +252,7 @@ where
     let admit = |task, child| unsafe { block.admit(task, child) };
     // SAFETY: as in `spawn`.
     let handle = unsafe { spawn_local_overseen(worker, attributes, block.child(), admit, f) };
-    ScopedJoinHandle::new(handle, block)
+    ScopedJoinHandle::new(handle.unwrap_or_else(|error| failed_to_spawn(error)), block)
 }
 
 /// The payload of a panic, as what goes on.

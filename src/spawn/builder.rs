@@ -139,18 +139,22 @@ pub(crate) fn failed_to_spawn(error: io::Error) -> ! {
 ///
 /// # Safety
 /// What the closure and the result borrow outlives the overseer, which is dropped at the task's end.
+///
+/// # Errors
+/// As [`spawn_borrowing`]; `admit` was not called.
 pub(crate) unsafe fn spawn_overseen<F, T, O>(
     target: Target<'_>,
     attributes: Attributes,
     overseer: O,
     admit: impl FnOnce(NonNull<Header>, NonNull<O>) -> bool,
     closure: F,
-) -> JoinHandle<T>
+) -> io::Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + Send,
     T: Send,
     O: Overseer + Send,
 {
+    target.make_room(attributes.stack_size)?;
     // SAFETY: valid until the overseer is dropped; all are Send.
     let (task, owned, overseer) = unsafe { make_overseen(closure, overseer, attributes) };
     if !admit(task, overseer) {
@@ -158,12 +162,15 @@ where
     }
     // SAFETY: the scheduler's reference; new; Send.
     unsafe { target.submit(task) };
-    JoinHandle::new(owned)
+    Ok(JoinHandle::new(owned))
 }
 
 /// As [`spawn_overseen`], on the caller's worker, without `Send`.
 ///
 /// # Safety
+/// As [`spawn_overseen`].
+///
+/// # Errors
 /// As [`spawn_overseen`].
 pub(crate) unsafe fn spawn_local_overseen<F, T, O>(
     worker: &Worker,
@@ -171,11 +178,12 @@ pub(crate) unsafe fn spawn_local_overseen<F, T, O>(
     overseer: O,
     admit: impl FnOnce(NonNull<Header>, NonNull<O>) -> bool,
     closure: F,
-) -> JoinHandle<T>
+) -> io::Result<JoinHandle<T>>
 where
     F: FnOnce() -> T,
     O: Overseer,
 {
+    worker.make_room(attributes.stack_size)?;
     // SAFETY: valid until the overseer is dropped; all stay on this thread, as in `spawn_local_borrowing`.
     let (task, owned, overseer) = unsafe { make_overseen(closure, overseer, attributes) };
     if !admit(task, overseer) {
@@ -183,7 +191,7 @@ where
     }
     // SAFETY: the scheduler's reference; new.
     unsafe { worker.submit_local(task) };
-    JoinHandle::new(owned)
+    Ok(JoinHandle::new(owned))
 }
 
 /// Spawns a task: `f` runs concurrently with the caller, on a stack of its own.

@@ -38,9 +38,11 @@ pub(crate) fn watchdog(seconds: u64) -> Watchdog {
     // With one test thread all tests run on "main"; the place names the test even then.
     let test = thread::current().name().unwrap_or("a test").to_owned();
     let (leash, end) = mpsc::channel();
+    let (begins, has_begun) = mpsc::channel::<()>();
     thread::Builder::new()
         .name("watchdog".to_owned())
         .spawn(move || {
+            drop(begins);
             if end.recv_timeout(Duration::from_secs(seconds)) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
@@ -54,6 +56,8 @@ pub(crate) fn watchdog(seconds: u64) -> Watchdog {
             std::process::abort();
         })
         .expect("a thread for the watchdog");
+    // A thread takes memory at its start: not when the test has left none.
+    let _ = has_begun.recv();
     Watchdog { _leash: leash }
 }
 
