@@ -57,7 +57,7 @@ pub mod time;
 pub use crate::blocking::unblock;
 pub use crate::gather::{gather, gather_limit, gather_results, try_gather};
 pub use crate::race::race;
-pub use crate::runtime::{Builder, Runtime, run};
+pub use crate::runtime::{Builder, Runtime, Unfinished, run};
 pub use crate::scope::{scope, try_scope};
 pub use crate::task::{JoinError, JoinHandle, sleep, sleep_until, spawn, spawn_local, yield_now};
 pub use crate::timeout::{Elapsed, shield, timeout, timeout_at, timeout_with};
