@@ -2,7 +2,8 @@
 //!
 //! # Where things are
 //! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`timeout()`], [`shield`], [`scope()`], [`try_scope`],
-//!   [`gather!`], [`try_gather!`], [`race!`], [`unblock`]: at the root.
+//!   [`gather!`], [`try_gather!`], [`race!`], [`unblock`],
+//!   [`unblock_detached`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
 //! * [`net`] mirrors [`std::net`]; [`net::unix`] mirrors [`std::os::unix::net`].
 //! * [`io`]: any descriptor ([`io::Fd`]), pipes, standard input, and `copy`.
@@ -54,10 +55,10 @@ pub mod testing;
 pub mod thread;
 pub mod time;
 
-pub use crate::blocking::unblock;
+pub use crate::blocking::{unblock, unblock_detached};
 pub use crate::gather::{gather, gather_limit, gather_results, try_gather};
 pub use crate::race::race;
-pub use crate::runtime::{Builder, Runtime, run};
+pub use crate::runtime::{Builder, Runtime, Unfinished, run};
 pub use crate::scope::{scope, try_scope};
 pub use crate::task::{JoinError, JoinHandle, sleep, sleep_until, spawn, spawn_local, yield_now};
 pub use crate::timeout::{Elapsed, shield, timeout, timeout_at, timeout_with};

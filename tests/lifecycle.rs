@@ -471,7 +471,7 @@ fn spawned_while_its_runtime_ends() {
 /// Foreign threads spawn up to the end, and join, cancel and unpark until, while and after the runtime ends. All joins
 /// end, and each closure is dropped once, whether it ran or not.
 ///
-/// (To spawn *while* it ends takes a `&Runtime` that outlives the begin of its end, which there is none of yet.)
+/// (To spawn *while* it ends takes `Runtime::shutdown`: see `runtime_shutdown.rs`.)
 #[test]
 fn foreign_threads_while_it_shuts_down() {
     static ALIVE: AtomicUsize = AtomicUsize::new(0);

@@ -2,9 +2,12 @@
 //!
 //! The pool is one for the process. A task that calls [`unblock`] parks; a pool thread runs the closure on
 //! its own stack and wakes the task. The job lives in the task's frame, so the closure may borrow; for that
-//! the wait ends with the closure and not before: it cannot be cancelled.
+//! the wait ends with the closure and not before: it cannot be cancelled. That of [`unblock_detached`] can.
 
+mod detached;
 mod pool;
+
+pub use self::detached::unblock_detached;
 
 use core::cell::UnsafeCell;
 use core::panic::AssertUnwindSafe;
@@ -30,7 +33,8 @@ static POOL: Pool = Pool::new("layby-unblock", 512);
 /// worker, after a warning.
 ///
 /// # Cancellation
-/// The wait is not a suspension point: a cancellation waits for the end of `f`, whose value is returned.
+/// The wait is not a suspension point: a cancellation waits for the end of `f`, whose value is returned. (That of [`unblock_detached`]
+/// is one.)
 ///
 /// # Panics
 /// With the payload of `f`, if `f` panics.
@@ -57,12 +61,7 @@ where
     let job = unsafe { Job::new(NonNull::from(&call).cast(), run::<F, T>) };
     let waiting = Waiting::new();
     let mask = Mask::new();
-    if let Err(jobs) = POOL.submit(job) {
-        for job in jobs {
-            // SAFETY: it was in the queue, so it was not run, and is run once here.
-            unsafe { job.run() };
-        }
-    }
+    submit(job);
     let outcome = park::park(Reason::Unblock, Deadline::NEVER, &call.waiter, &Claimed);
     debug_assert_eq!(outcome, Outcome::Woken);
     drop(mask);
@@ -74,6 +73,19 @@ where
 /// Runs `f` on the pool, and waits for nothing.
 pub(crate) fn run_detached(f: impl FnOnce() + Send + 'static) {
     POOL.run(f);
+}
+
+/// Gives it to the pool; if there can be no thread, runs it here, with all that wait for one.
+fn submit(job: Job) {
+    if let Err(jobs) = POOL.submit(job) {
+        // Their panics are kept for who has given them; a cancellation of the task here is not.
+        let mask = Mask::new();
+        for job in jobs {
+            // SAFETY: it was in the queue, so it was not run, and is run once here.
+            unsafe { job.run() };
+        }
+        drop(mask);
+    }
 }
 
 /// Counted by the worker: a seeded run does not take the task for one that waits for nothing.

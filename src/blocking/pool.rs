@@ -19,7 +19,7 @@ pub(super) struct Job {
     run: unsafe fn(NonNull<()>),
 }
 
-// SAFETY: closure and result are `Send`, and the frame they lie in waits for the job.
+// SAFETY: closure and result are `Send`, and the frame they lie in waits for the job, or they are on the heap.
 unsafe impl Send for Job {}
 
 impl Job {

@@ -8,6 +8,7 @@
 //!   EMPTY ───────────────▶ WAITER(ptr) ───────────▶ DONE   the ender has claimed the waiter
 //!     │ ▲                      │                      ▲
 //!     │ └──────────────────────┘ withdraw             │
+//!     │                        └─ abandon ─▶ DETACHED │
 //!     ├───────────────────────────────────────────────┤ settle: nobody waits yet, the handle lives
 //!     │                                               │
 //!     └─ detach ─▶ DETACHED ──────────────────────────┘ settle: the ender drops the result
@@ -75,6 +76,13 @@ impl<W> JoinSlot<W> {
             .is_ok()
     }
 
+    /// The waiter goes, and the handle with it. False: the ender has claimed it, its wake is coming.
+    pub(crate) fn abandon(&self, waiter: NonNull<W>) -> bool {
+        let detached = ptr::without_provenance_mut(DETACHED);
+        // Acquire on failure pairs with `settle`'s Release. Relaxed on success, as in `detach`.
+        self.0.compare_exchange(waiter.as_ptr(), detached, Ordering::Relaxed, Ordering::Acquire).is_ok()
+    }
+
     /// The handle goes. False: the task has ended, and the result is the handle's to drop.
     pub(crate) fn detach(&self) -> bool {
         let detached = ptr::without_provenance_mut(DETACHED);
@@ -119,6 +127,12 @@ mod tests {
         assert!(slot.enlist(waiter));
         assert_eq!(slot.settle(), Settled::Claimed(waiter));
         assert!(!slot.withdraw(waiter));
+        assert!(!slot.abandon(waiter));
+
+        let slot = JoinSlot::new();
+        assert!(slot.enlist(waiter));
+        assert!(slot.abandon(waiter));
+        assert_eq!(slot.settle(), Settled::Detached);
 
         let slot = JoinSlot::<u64>::new();
         assert!(!slot.is_detached());

@@ -27,9 +27,7 @@ mod state;
 
 pub(crate) use carrier::{Carrier, Signal};
 pub(crate) use header::{Attributes, FiberRef, Header, Run, Signals, TaskYielder, Vtable};
-#[cfg(all(test, loom))]
-pub(crate) use join::JoinSlot;
-pub(crate) use join::Settled;
+pub(crate) use join::{JoinSlot, Settled};
 pub(crate) use locals::{Key, Lookup};
 pub(crate) use reason::Reason;
 pub(crate) use state::{CANCEL, NOTIFY, Post, State};

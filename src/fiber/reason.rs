@@ -31,6 +31,7 @@ reasons! {
     Write, "write on a descriptor";
     Unblock, "a closure on the blocking pool";
     Resolve, "the addresses of a name";
+    Shutdown, "the end of a runtime";
     Gather, "the tasks of a gather";
     Lock, "a Mutex or an RwLock";
     Condvar, "a Condvar";

@@ -7,6 +7,8 @@
 
 mod builder;
 mod own;
+mod unfinished;
 
 pub use self::builder::{Builder, run};
 pub use self::own::Runtime;
+pub use self::unfinished::Unfinished;

@@ -49,6 +49,7 @@ pub(crate) mod loom;
 mod placement;
 mod remote;
 mod rest;
+mod roll_call;
 mod room;
 mod run_loop;
 mod shared;
@@ -59,7 +60,9 @@ mod worker;
 
 pub(crate) use config::{Config, check_stack_size};
 pub(crate) use deadlock::{PoolThread, begin_job, end_job};
+pub(crate) use listing::Sighting;
 pub(crate) use remote::Remote;
+pub(crate) use roll_call::Listener;
 pub(crate) use shared::Shared;
 pub(crate) use sim::Sim;
 pub(crate) use start::{Ran, default_runtime, run_root, start};

@@ -23,10 +23,11 @@
 use core::fmt;
 use core::ptr::{self, NonNull};
 use core::sync::atomic as plain;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::deadlock::Request;
 use super::fresh::Fresh;
+use super::roll_call::RollCall;
 use crate::fiber::Header;
 use crate::reactor::Waker;
 use crate::stack::Room;
@@ -66,6 +67,9 @@ pub(crate) struct Remote {
     rests: plain::AtomicU64,
     /// What it is asked for: a [`Request`].
     asked: plain::AtomicU8,
+    /// Who wants to know its tasks, and whether there is anybody; written under the lock.
+    roll_calls: Mutex<Vec<Arc<RollCall>>>,
+    roll_called: plain::AtomicBool,
 }
 
 /// Counters with one writer, the worker: plain adds, published for others to read.
@@ -118,6 +122,8 @@ impl Remote {
             counts: Counts::default(),
             rests: plain::AtomicU64::new(0),
             asked: plain::AtomicU8::new(Request::Nothing as u8),
+            roll_calls: Mutex::new(Vec::new()),
+            roll_called: plain::AtomicBool::new(false),
         }
     }
 
@@ -134,6 +140,7 @@ impl Remote {
         self.counts.started.store(0, Ordering::Relaxed);
         self.counts.complained.store(0, Ordering::Relaxed);
         self.asked.store(Request::Nothing as u8, Ordering::Relaxed);
+        drop(self.take_roll_calls());
         // What loom has made lives no longer than one run of a model.
         if !cfg!(loom) {
             POOL.lock().unwrap_or_else(PoisonError::into_inner).push(self);
@@ -272,9 +279,10 @@ impl Remote {
 
     /// No push that came before the caller's fence, and no request.
     fn has_nothing(&self) -> bool {
-        // Relaxed, both: ordered by the fence.
+        // Relaxed, all: ordered by the fence.
         self.inbox.load(Ordering::Relaxed).is_null()
             && self.asked.load(Ordering::Relaxed) == Request::Nothing as u8
+            && !self.has_roll_calls()
             && self.fresh.is_empty()
     }
 
@@ -314,6 +322,29 @@ impl Remote {
         // Relaxed: W1, as a push; the worker sees it in S3, or this sees it sleep.
         self.asked.store(request as u8, Ordering::Relaxed);
         self.notify();
+    }
+
+    /// Asks the worker for its tasks, and wakes it.
+    pub(super) fn leave_roll_call(&self, call: Arc<RollCall>) {
+        let mut calls = self.roll_calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.push(call);
+        // Relaxed: W1, as in `ask`.
+        self.roll_called.store(true, Ordering::Relaxed);
+        drop(calls);
+        self.notify();
+    }
+
+    #[inline]
+    pub(super) fn has_roll_calls(&self) -> bool {
+        // Relaxed: as in `leave_roll_call`.
+        self.roll_called.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn take_roll_calls(&self) -> Vec<Arc<RollCall>> {
+        let mut calls = self.roll_calls.lock().unwrap_or_else(PoisonError::into_inner);
+        // Relaxed: under the lock.
+        self.roll_called.store(false, Ordering::Relaxed);
+        core::mem::take(&mut *calls)
     }
 
     /// What the worker is asked for; it is not asked again.

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::thread;
 
 use super::TICK_NS;
-use super::listing::describe;
+use super::listing::Sighting;
 use super::remote::bump;
 use super::shared::Phase;
 use super::worker::{TimerOwner, Worker};
@@ -31,6 +31,8 @@ const CROWDS: usize = 256;
 const BUDGET: u32 = 128;
 /// How often a shutdown that is delayed says by what.
 const COMPLAIN_NS: u64 = 5_000_000_000;
+/// In a shutdown: how long a worker that is never idle runs its cancelled tasks before it says which are left.
+const BUSY_ANSWER_NS: u64 = 20_000_000;
 /// With more than `CROWD` timers, the least time between two wake-ups for timers.
 ///
 /// A wake-up costs about 20 µs of processor time and comes some 30 µs late. Woken for each of 100,000 sleepers of 0 to
@@ -291,6 +293,9 @@ impl Worker {
         self.shared.look_around(self.index, &self.watch, now, |wanted| self.room_for(wanted));
         self.retry_starved_at(now);
         self.complain(now);
+        if now > self.cancelled_at.get().saturating_add(BUSY_ANSWER_NS) {
+            self.answer_roll_calls();
+        }
         if self.reactor.has_waiters() {
             self.ask_kernel(Some(Duration::ZERO));
         }
@@ -354,6 +359,9 @@ impl Worker {
             return self.idle_by_seed(sim, phase);
         }
         self.answer();
+        if self.cancelled_at.get() != u64::MAX {
+            self.answer_roll_calls();
+        }
         let now = self.now();
         self.fire(now);
         let retry = self.retry_starved_at(now);
@@ -408,10 +416,11 @@ impl Worker {
     /// Shutdown: every task that lives here is cancelled, once.
     #[cold]
     fn cancel_all(&self) {
-        if self.cancelled_all.replace(true) {
+        if self.cancelled_at.get() != u64::MAX {
             return;
         }
         let now = self.now();
+        self.cancelled_at.set(now);
         self.complain_at.set(now + COMPLAIN_NS);
         // Relaxed: only read for a message.
         self.remote.counts.complained.store(now, Ordering::Relaxed);
@@ -441,13 +450,16 @@ impl Worker {
 
     /// In a shutdown: says every five seconds what delays it. Returns when to look next.
     fn complain(&self, now: u64) -> u64 {
+        if self.shared.is_left_alone() {
+            return u64::MAX;
+        }
         let at = self.complain_at.get();
         if now >= at {
             self.complain_at.set(now + COMPLAIN_NS);
             self.each_started(|task| {
                 // SAFETY: it occupies a stack of this worker, so it is alive.
                 let task = unsafe { task.as_ref() };
-                report!("the runtime cannot end yet: {}", describe(task));
+                report!("the runtime cannot end yet: {}", Sighting::of(task));
             });
             if !self.starved.is_empty() {
                 report!(

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use super::config::Config;
 use super::placement::Placement;
 use super::remote::Remote;
+use super::roll_call::Ending;
 use crate::fiber::{FiberRef, Header};
 use crate::util::atomic::{AtomicU8, AtomicU64, Ordering, fence};
 
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     taken_back: AtomicU64,
     /// Its tasks were cancelled because of a deadlock.
     stuck: AtomicU8,
+    /// Who waits for the end.
+    pub(super) ending: Ending,
 }
 
 impl fmt::Debug for Shared {
@@ -63,8 +66,9 @@ impl fmt::Debug for Shared {
 
 impl Shared {
     pub(super) fn new(config: Config) -> Arc<Shared> {
-        let remotes = (0..config.workers).map(|_| Remote::lease()).collect();
+        let remotes: Box<[_]> = (0..config.workers).map(|_| Remote::lease()).collect();
         Arc::new(Shared {
+            ending: Ending::new(remotes.len()),
             remotes,
             placement: Placement::new(),
             phase: AtomicU8::new(Phase::Running as u8),
@@ -150,6 +154,11 @@ impl Shared {
     }
 
     pub(super) fn is_quiescent(&self) -> bool {
+        self.unfinished() == 0
+    }
+
+    /// How many tasks there were that had not ended, at the moment between the two readings at least.
+    pub(crate) fn unfinished(&self) -> u64 {
         // Acquire pairs with the Release in `bump` and in `submit`.
         let mut finished = self.taken_back.load(Ordering::Acquire);
         for remote in &self.remotes {
@@ -160,7 +169,7 @@ impl Shared {
         for remote in &self.remotes {
             submitted += remote.counts.submitted.load(Ordering::Acquire);
         }
-        finished == submitted
+        submitted - finished
     }
 
     /// In a shutdown: workers with tasks that have not looked around for long, and how many tasks. But for `index`.

@@ -85,7 +85,7 @@ fn start_threads(shared: &Arc<Shared>, first: usize) -> io::Result<Vec<JoinHandl
 /// A worker thread's life.
 fn work(shared: Arc<Shared>, index: usize, report: &Sender<io::Result<()>>) {
     let guard = AbortOnUnwind;
-    match Worker::new(shared, index) {
+    match Worker::new(shared.clone(), index) {
         Ok(worker) => {
             // The starter waits for all reports, so it is there.
             let _ = report.send(Ok(()));
@@ -97,6 +97,7 @@ fn work(shared: Arc<Shared>, index: usize, report: &Sender<io::Result<()>>) {
             let _ = report.send(Err(error));
         }
     }
+    shared.leave();
     core::mem::forget(guard);
 }
 

@@ -83,8 +83,8 @@ pub(crate) struct Worker {
     pub(super) root: Cell<*const Header>,
     /// The stack that was made for the root before anything ran.
     pub(super) root_carrier: RefCell<Option<Carrier>>,
-    /// The tasks that live here have been told of the shutdown.
-    pub(super) cancelled_all: Cell<bool>,
+    /// When the tasks that live here have been told of the shutdown; `u64::MAX`: they were not.
+    pub(super) cancelled_at: Cell<u64>,
     /// When to say next what delays the shutdown.
     pub(super) complain_at: Cell<u64>,
     /// Where the overflow report runs.
@@ -237,7 +237,7 @@ impl Worker {
             rested: Cell::new(false),
             look_at: Cell::new(u64::MAX),
             root: Cell::new(ptr::null()),
-            cancelled_all: Cell::new(false),
+            cancelled_at: Cell::new(u64::MAX),
             complain_at: Cell::new(u64::MAX),
             _signal_stack: signal_stack,
             shared,

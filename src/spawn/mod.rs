@@ -5,6 +5,7 @@ mod cell;
 mod error;
 mod handle;
 mod id;
+mod info;
 mod local;
 #[cfg(all(test, loom))]
 mod loom;
@@ -15,6 +16,7 @@ pub use self::builder::{Builder, spawn, spawn_local};
 pub use self::error::JoinError;
 pub use self::handle::JoinHandle;
 pub use self::id::TaskId;
+pub use self::info::TaskInfo;
 pub use self::local::{AccessError, LocalKey, local_key, task_local};
 pub use self::task::{Task, check_cancelled, current, is_cancellation, is_cancelled, panicking};
 pub use self::task::{park, park_timeout, yield_now};
