@@ -247,15 +247,22 @@ fn unwinds_by_panic() -> bool {
     }
 }
 
-/// The running task's mark, for who catches inside of what may be a destructor.
+/// The mark of the running task, or thread, for who catches inside of what may be a destructor.
 pub(crate) fn unwinding() -> Option<Mark> {
-    sched::current().map(|(_, task)| Mark::of_task(task))
+    Some(match sched::current() {
+        Some((_, task)) => Mark::of_task(task),
+        None => thread::state(|thread| thread.mark()),
+    })
 }
 
-/// Layby has caught what unwound the running task: the mark is again what it was outside. `None`: it was off.
+/// Layby has caught what unwound the running task, or thread: the mark is again what it was outside. `None`: it was off.
 pub(crate) fn set_unwinding(mark: Option<Mark>) {
-    if let Some((_, task)) = sched::current() {
-        mark.unwrap_or(Mark { unwinding: false, ..Mark::of_task(task) }).restore(task);
+    match (sched::current(), mark) {
+        (Some((_, task)), mark) => {
+            mark.unwrap_or(Mark { unwinding: false, ..Mark::of_task(task) }).restore(task);
+        }
+        (None, Some(mark)) => thread::state(|thread| thread.restore(mark)),
+        (None, None) => {}
     }
 }
 

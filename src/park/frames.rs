@@ -181,8 +181,7 @@ impl Frame {
             return thread::state(|thread| {
                 debug_assert_eq!(thread.frames.get(), ptr::from_ref(self));
                 thread.frames.set(self.outer);
-                thread.unwind.set(self.mark.unwind);
-                thread.by_throw.set(!self.mark.by_panic);
+                thread.restore(self.mark);
             });
         };
         debug_assert_eq!(task.frames.get(), ptr::from_ref(self).cast());

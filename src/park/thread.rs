@@ -118,7 +118,8 @@ pub(super) struct ThreadState {
     id: Cell<u64>,
     numbers: Cell<u64>,
     pub(super) unwind: Cell<u64>,
-    /// What it unwinds by was thrown by layby.
+    /// What it unwinds by was thrown by layby. True for longer if somebody has caught that and keeps the payload: to the next
+    /// suspension point.
     pub(super) by_throw: Cell<bool>,
     pub(super) masked: Cell<u32>,
     pub(super) frames: Cell<*const Frame>,
@@ -176,6 +177,12 @@ impl ThreadState {
         }
     }
 
+    /// Layby has caught what it unwound by.
+    pub(super) fn restore(&self, mark: Mark) {
+        self.unwind.set(mark.unwind);
+        self.by_throw.set(!mark.by_panic);
+    }
+
     /// Unique in the process, and no task's.
     pub(super) fn id(&self) -> u64 {
         static NEXT: AtomicU64 = AtomicU64::new(1 << 63);
@@ -190,11 +197,20 @@ impl ThreadState {
 /// A suspension point that does not wait, of a thread.
 #[inline]
 pub(super) fn checkpoint() {
-    if state(|thread| thread.frames.get().is_null()) {
+    if state(|thread| thread.frames.get().is_null() && !thread.by_throw.get()) {
         return;
     }
+    look();
     if let Some(target) = state(|thread| View::of_thread(thread).due()) {
         throw(target);
+    }
+}
+
+/// A throw that was caught is over, whoever keeps its payload: a panic that comes now is not it.
+#[cold]
+fn look() {
+    if !std::thread::panicking() {
+        state(|thread| thread.by_throw.set(false));
     }
 }
 
