@@ -4,7 +4,7 @@
 //!
 //! * Who waits is a task; its worker runs others meanwhile. A thread that is no task waits, too. Tasks and threads may share a channel.
 //! * Every operation is a suspension point: a cancelled task unwinds from it, and no message is lost that
-//!   way. A message that was given to a waiting task is returned to it.
+//!   way. A task whose operations never have to wait yields now and then all the same. A message that was given to a waiting task is returned to it.
 //! * [`after`], [`at`] and [`tick`], all timeouts and deadlines go by the virtual clock in a seeded run
 //!   ([`testing::run`](crate::testing::run)). Deadlines may be std's [`Instant`](std::time::Instant) or [layby's](crate::time::Instant).
 //! * Messages that are not [`Send`] may pass between the tasks of one worker ([`spawn_local`](crate::spawn_local)).
