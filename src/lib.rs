@@ -4,7 +4,7 @@
 //! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`timeout()`], [`shield`], [`scope()`], [`try_scope`],
 //!   [`gather!`], [`try_gather!`], [`race!`], [`unblock`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
-//! * [`net`] mirrors [`std::net`], [`sync`] mirrors [`std::sync`].
+//! * [`net`] mirrors [`std::net`], [`sync`] mirrors [`std::sync`], with [`sync::mpsc`].
 //! * [`channel`] mirrors [`crossbeam_channel`], with [`select!`].
 //! * [`generator`]: functions that hand out values one by one, and may be sent some.
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides.

@@ -86,7 +86,7 @@ fn channel<T>(capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
     (Sender(channel.clone()), Receiver(Source::Channel(channel)))
 }
 
-/// A channel for any number of messages. Sending never waits.
+/// A channel for any number of messages. Sending never waits for room.
 ///
 /// # Examples
 /// ```
