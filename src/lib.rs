@@ -5,7 +5,8 @@
 //!   [`gather!`], [`try_gather!`], [`race!`], [`unblock`]: at the root.
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
 //! * [`net`] mirrors [`std::net`], [`sync`] mirrors [`std::sync`], with [`sync::mpsc`].
-//! * [`channel`] mirrors [`crossbeam_channel`], with [`select!`].
+//! * [`channel`] mirrors [`crossbeam_channel`], with [`select!`]; and has asyncio's other queues, [`channel::PriorityQueue`] and
+//!   [`channel::LifoQueue`].
 //! * [`generator`]: functions that hand out values one by one, and may be sent some.
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides.
 //! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes.

@@ -10,6 +10,8 @@
 //! * Messages that are not [`Send`] may pass between the tasks of one worker ([`spawn_local`](crate::spawn_local)).
 //! * An operation that a [`Select`] has promised and that an unwind drops is given back.
 //!
+//! [`PriorityQueue`] and [`LifoQueue`] are queues in another order, after asyncio's.
+//!
 //! # Examples
 //! ```
 //! use layby::{channel, go};
@@ -53,6 +55,7 @@ mod buffer;
 mod clock;
 mod iter;
 mod node;
+mod queue;
 mod receiver;
 mod select;
 mod sender;
@@ -65,6 +68,7 @@ pub use crossbeam_channel::{
 };
 
 pub use self::iter::{IntoIter, Iter, TryIter};
+pub use self::queue::{LifoQueue, PriorityQueue};
 pub use self::receiver::Receiver;
 #[doc(hidden)]
 pub use self::select::macros as select_parts;

@@ -132,6 +132,12 @@ impl<T> Channel<T> {
     #[inline]
     pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         park::spend_budget(1);
+        self.try_put(message)
+    }
+
+    /// [`try_send`](Channel::try_send), but no suspension point.
+    #[inline]
+    pub(super) fn try_put(&self, message: T) -> Result<(), TrySendError<T>> {
         let message = Slot::of(message);
         match self.put(&message) {
             Put::Done => Ok(()),
