@@ -7,8 +7,9 @@
 //! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
 //! * [`net`] mirrors [`std::net`]; [`net::unix`] mirrors [`std::os::unix::net`].
 //! * [`io`]: any descriptor ([`io::Fd`]), pipes, standard input, and `copy`.
-//! * [`sync`] mirrors [`std::sync`].
-//! * [`channel`] mirrors [`crossbeam_channel`], with [`select!`].
+//! * [`sync`] mirrors [`std::sync`], with [`sync::mpsc`].
+//! * [`channel`] mirrors [`crossbeam_channel`], with [`select!`]; and has asyncio's other queues, [`channel::PriorityQueue`] and
+//!   [`channel::LifoQueue`].
 //! * [`generator`]: functions that hand out values one by one, and may be sent some.
 //! * [`fs`] mirrors [`std::fs`], on the blocking pool.
 //! * [`process`] mirrors [`std::process`]; [`signal`] waits for signals.

@@ -6,7 +6,7 @@ mod common;
 use common::{OnDrop, on, watchdog, workers, yield_until};
 use layby::net::{TcpListener, TcpStream};
 use layby::task::{self, Task};
-use layby::{JoinHandle, spawn_local, yield_now};
+use layby::{JoinHandle, channel, spawn_local, yield_now};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::rc::Rc;
@@ -131,6 +131,55 @@ fn tokens_from_a_thread(load: Load) -> Vec<JoinHandle<()>> {
     vec![parking, spawn_local(move || layby::unblock(|| thread.join().unwrap()))]
 }
 
+/// A task that only sends, and need not ever wait. (Messages without a size: there will be millions.)
+fn only_sends(load: Load) -> Vec<JoinHandle<()>> {
+    let (s, r) = channel::unbounded();
+    vec![spawn_local(move || {
+        while load.goes_on() {
+            s.send(()).unwrap();
+        }
+        drop(r);
+    })]
+}
+
+/// A task that finds in its channel what it has just sent.
+fn own_messages(load: Load) -> Vec<JoinHandle<()>> {
+    let (s, r) = channel::bounded(1);
+    vec![spawn_local(move || {
+        while load.goes_on() {
+            s.send(1).unwrap();
+            r.recv().unwrap();
+        }
+    })]
+}
+
+/// A task that asks for what is not there, and does not wait.
+fn asks_in_vain(load: Load) -> Vec<JoinHandle<()>> {
+    let (_s, r) = channel::bounded::<()>(0);
+    vec![spawn_local(move || {
+        while load.goes_on() {
+            r.try_recv().unwrap_err();
+        }
+    })]
+}
+
+/// A task that selects among what is always ready, and among what never is.
+fn ready_selects(load: Load) -> Vec<JoinHandle<()>> {
+    let (ready, never) = (channel::tick(Duration::ZERO), channel::never::<()>());
+    vec![spawn_local(move || {
+        while load.goes_on() {
+            channel::select! {
+                recv(ready) -> _ => {}
+                recv(never) -> _ => unreachable!(),
+            }
+            channel::select! {
+                recv(never) -> _ => unreachable!(),
+                default => {}
+            }
+        }
+    })]
+}
+
 fn yields(load: Load) -> Vec<JoinHandle<()>> {
     vec![spawn_local(move || {
         while load.goes_on() {
@@ -203,12 +252,16 @@ struct Kind {
 }
 
 /// One operation more than the budget allows fits into a turn: the one that begins it.
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 14] = [
     Kind { name: "ready sockets", start: ready_sockets, most: BUDGET / 2 + 1, wanders: false },
     Kind { name: "streaming sockets", start: streaming_sockets, most: 2 * (BUDGET + 1), wanders: false },
     Kind { name: "ping-pong", start: ping_pong, most: 2, wanders: false },
     Kind { name: "own token", start: own_token, most: BUDGET + 1, wanders: false },
     Kind { name: "tokens from a thread", start: tokens_from_a_thread, most: BUDGET + 1, wanders: false },
+    Kind { name: "only sends", start: only_sends, most: BUDGET + 1, wanders: false },
+    Kind { name: "own messages", start: own_messages, most: BUDGET / 2 + 1, wanders: false },
+    Kind { name: "asks in vain", start: asks_in_vain, most: BUDGET + 1, wanders: false },
+    Kind { name: "ready selects", start: ready_selects, most: BUDGET / 2 + 1, wanders: false },
     Kind { name: "yields", start: yields, most: 1, wanders: false },
     Kind { name: "short sleeps", start: short_sleeps, most: 2, wanders: false },
     Kind { name: "spawn chain", start: spawn_chain, most: 1, wanders: false },

@@ -40,6 +40,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// What may be used within a layer.
 const SIBLINGS: &[(&str, &[&str])] = &[
     ("fiber", &["coroutine"]),
+    // `sync::mpsc` is the channel under std's names. The channel uses nothing of `sync`: it has a lock of its own.
+    ("sync", &["channel"]),
     ("lib", &["macros", "task", "thread", "time"]),
     ("__private", &["lib", "task"]),
     ("macros", &["lib", "__private", "task", "thread", "time"]),

@@ -57,15 +57,12 @@ impl Clock {
     }
 
     pub(super) fn try_recv(&self) -> Result<time::Instant, TryRecvError> {
-        park::checkpoint();
-        self.try_take().ok_or_else(|| {
-            park::tried_in_vain();
-            TryRecvError::Empty
-        })
+        park::spend_budget(1);
+        self.try_take().ok_or(TryRecvError::Empty)
     }
 
     pub(super) fn recv(&self, until: impl FnOnce() -> Deadline) -> Result<time::Instant, RecvTimeoutError> {
-        park::checkpoint();
+        park::spend_budget(1);
         let until = until();
         loop {
             if let Some(message) = self.try_take() {

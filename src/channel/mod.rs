@@ -4,11 +4,13 @@
 //!
 //! * Who waits is a task; its worker runs others meanwhile. A thread that is no task waits, too. Tasks and threads may share a channel.
 //! * Every operation is a suspension point: a cancelled task unwinds from it, and no message is lost that
-//!   way. A message that was given to a waiting task is returned to it.
+//!   way. A task whose operations never have to wait yields now and then all the same. A message that was given to a waiting task is returned to it.
 //! * [`after`], [`at`] and [`tick`], all timeouts and deadlines go by the virtual clock in a seeded run
 //!   ([`testing::run`](crate::testing::run)). Deadlines may be std's [`Instant`](std::time::Instant) or [layby's](crate::time::Instant).
 //! * Messages that are not [`Send`] may pass between the tasks of one worker ([`spawn_local`](crate::spawn_local)).
 //! * An operation that a [`Select`] has promised and that an unwind drops is given back.
+//!
+//! [`PriorityQueue`] and [`LifoQueue`] are queues in another order, after asyncio's.
 //!
 //! # Examples
 //! ```
@@ -53,6 +55,7 @@ mod buffer;
 mod clock;
 mod iter;
 mod node;
+mod queue;
 mod receiver;
 mod select;
 mod sender;
@@ -65,6 +68,7 @@ pub use crossbeam_channel::{
 };
 
 pub use self::iter::{IntoIter, Iter, TryIter};
+pub use self::queue::{LifoQueue, PriorityQueue};
 pub use self::receiver::Receiver;
 #[doc(hidden)]
 pub use self::select::macros as select_parts;
@@ -86,7 +90,7 @@ fn channel<T>(capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
     (Sender(channel.clone()), Receiver(Source::Channel(channel)))
 }
 
-/// A channel for any number of messages. Sending never waits.
+/// A channel for any number of messages. Sending never waits for room.
 ///
 /// # Examples
 /// ```

@@ -69,8 +69,7 @@ impl<T> Receiver<T> {
             Source::Channel(channel) => channel.try_recv(),
             Source::Clock(clock, of) => clock.try_recv().map(of),
             Source::Never => {
-                park::checkpoint();
-                park::tried_in_vain();
+                park::spend_budget(1);
                 Err(TryRecvError::Empty)
             }
         }

@@ -90,7 +90,7 @@ impl<T> Channel<T> {
         message: T,
         deadline: impl FnOnce() -> Deadline,
     ) -> Result<(), SendTimeoutError<T>> {
-        park::checkpoint();
+        park::spend_budget(1);
         let message = Slot::of(message);
         match self.put(&message) {
             Put::Done => return Ok(()),
@@ -131,7 +131,13 @@ impl<T> Channel<T> {
 
     #[inline]
     pub(super) fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
-        park::checkpoint();
+        park::spend_budget(1);
+        self.try_put(message)
+    }
+
+    /// [`try_send`](Channel::try_send), but no suspension point.
+    #[inline]
+    pub(super) fn try_put(&self, message: T) -> Result<(), TrySendError<T>> {
         let message = Slot::of(message);
         match self.put(&message) {
             Put::Done => Ok(()),
@@ -139,9 +145,7 @@ impl<T> Channel<T> {
             Put::Disconnected => Err(TrySendError::Disconnected(unsafe { message.take() })),
             Put::Full | Put::NoBlock => {
                 // SAFETY: as above.
-                let refused = TrySendError::Full(unsafe { message.take() });
-                park::tried_in_vain();
-                Err(refused)
+                Err(TrySendError::Full(unsafe { message.take() }))
             }
         }
     }
@@ -189,7 +193,7 @@ impl<T> Channel<T> {
 
     #[inline(always)]
     pub(super) fn recv(&self, deadline: impl FnOnce() -> Deadline) -> Result<T, RecvTimeoutError> {
-        park::checkpoint();
+        park::spend_budget(1);
         let message = Slot::empty();
         match self.take(&message) {
             // SAFETY: `take` says so.
@@ -223,12 +227,8 @@ impl<T> Channel<T> {
 
     #[inline]
     pub(super) fn try_recv(&self) -> Result<T, TryRecvError> {
-        park::checkpoint();
-        let received = self.try_take();
-        if let Err(TryRecvError::Empty) = received {
-            park::tried_in_vain();
-        }
-        received
+        park::spend_budget(1);
+        self.try_take()
     }
 
     /// [`try_recv`](Channel::try_recv), but no suspension point.

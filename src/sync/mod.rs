@@ -11,6 +11,7 @@ mod event;
 mod lazy_lock;
 #[cfg(all(test, loom))]
 mod loom;
+pub mod mpsc;
 mod mutex;
 mod once;
 mod once_lock;

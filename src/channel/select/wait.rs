@@ -89,7 +89,7 @@ pub(super) fn select<'a>(
     biased: bool,
     until: Option<impl FnOnce() -> Deadline>,
 ) -> Option<SelectedOperation<'a>> {
-    park::checkpoint();
+    park::spend_budget(1);
     let tried = |entry: &Entry<'a>| {
         let got = entry.handle.try_select(&entry.room)?;
         Some(SelectedOperation::new(entry.handle, entry.index, got, &entry.room))
@@ -102,7 +102,6 @@ pub(super) fn select<'a>(
             break until();
         }
         if !entries.iter().any(|entry| entry.handle.is_ready()) {
-            park::tried_in_vain();
             return None;
         }
     };
@@ -140,16 +139,12 @@ pub(super) fn ready(
     biased: bool,
     until: Option<impl FnOnce() -> Deadline>,
 ) -> Option<usize> {
-    park::checkpoint();
+    park::spend_budget(1);
     let look = |entry: &Entry<'_>| entry.handle.is_ready().then_some(entry.index);
     if let Some(index) = try_each(entries, biased, look) {
         return Some(index);
     }
-    let Some(until) = until else {
-        park::tried_in_vain();
-        return None;
-    };
-    let until = until();
+    let until = until?();
     loop {
         let waited = wait(entries, biased, until, true);
         if let Waited::Claimed(entry) = waited {
