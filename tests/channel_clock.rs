@@ -141,6 +141,40 @@ fn a_tick_that_is_given_back_is_the_one_that_was_taken() {
     });
 }
 
+// `recv` would wait for ever, and the message be there.
+#[test]
+fn what_is_given_back_finds_those_who_wait() {
+    let _watchdog = watchdog(20);
+    for how in 0..3 {
+        testing::run(how, || {
+            let limit = after(S);
+            layby::sleep(S);
+            let mut select = Select::new();
+            select.recv(&limit);
+            let operation = select.select();
+            let waiter = go!({
+                let limit = limit.clone();
+                move || match how {
+                    0 => limit.recv().is_ok(),
+                    1 => select! { recv(limit) -> time => time.is_ok() },
+                    _ => {
+                        let mut select = Select::new();
+                        select.recv(&limit);
+                        select.ready() == 0 && limit.try_recv().is_ok()
+                    }
+                }
+            });
+            layby::sleep(S);
+            let unwound = catch_unwind(AssertUnwindSafe(|| {
+                let _operation = operation;
+                resume_unwind(Box::new(()));
+            }));
+            assert!(unwound.is_err());
+            assert!(waiter.join().unwrap());
+        });
+    }
+}
+
 #[test]
 fn also_on_a_thread_and_in_real_time() {
     let _watchdog = watchdog(20);

@@ -156,14 +156,23 @@ unsafe impl<T> Handle for Receiver<T> {
         match &self.0 {
             // SAFETY: says the caller.
             Source::Channel(channel) => unsafe { channel.link(node, Side::Receive, watch, claim) },
-            Source::Clock(clock, _) => !clock.has_message(),
+            Source::Clock(clock, _) => {
+                if clock.has_message() {
+                    return false;
+                }
+                // SAFETY: says the caller.
+                unsafe { clock.link(node, watch) };
+                true
+            }
             Source::Never => true,
         }
     }
 
     fn unlink(&self, node: &Node, watch: bool) {
-        if let Source::Channel(channel) = &self.0 {
-            channel.unlink(node, Side::Receive, watch);
+        match &self.0 {
+            Source::Channel(channel) => drop(channel.unlink(node, Side::Receive, watch)),
+            Source::Clock(clock, _) => drop(clock.unlink(node, watch)),
+            Source::Never => {}
         }
     }
 
