@@ -7,7 +7,7 @@ use core::ops::{Deref, DerefMut};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::Once;
-use crate::park::{Mask, Open};
+use crate::park::Mask;
 use crate::util::atomic::const_fn;
 
 /// A value that is made when it is first asked for.
@@ -69,10 +69,9 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
             let Data::Closure(f) = mem::replace(data, Data::Neither) else {
                 panic!("LazyLock instance has previously been poisoned");
             };
-            let open = Open::new();
             let shield = Mask::new();
             *data = Data::Value(f());
-            drop((shield, open));
+            drop(shield);
         });
         LazyLock::get(this).expect("completed")
     }
