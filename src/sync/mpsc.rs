@@ -34,7 +34,7 @@ use crate::channel;
 
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError};
 
-/// The sending side of a [`channel`].
+/// The sending side of a [`channel`](channel()).
 ///
 /// Like [`std::sync::mpsc::Sender`].
 ///
