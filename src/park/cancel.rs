@@ -1,5 +1,5 @@
 //! Cancellation, as `park` delivers it: by unwinding, level-triggered, never into an unwinding task. Of a whole task, or of
-//! a part of its stack (see [`frames`](super::frames)).
+//! a part of its stack (see [`frames`]).
 //!
 //! # "The task unwinds"
 //! std counts panics by OS thread and shows only a bool. A task that parks in a destructor, while it unwinds,
