@@ -65,6 +65,10 @@ where
         s.cancel();
     });
     let first = first.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if first.is_none() {
+        // With the caller, if it is the deadlock report that has cancelled them.
+        park::check_cancelled();
+    }
     match first.expect("the tasks of a race were cancelled") {
         Ok(value) => value,
         Err(payload) => park::rethrow(payload),

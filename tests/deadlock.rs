@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Drops, Finished, OnDrop, in_own_process, is_child, message, on, watchdog, workers};
+use layby::generator::gen_iter;
 use layby::{Builder, go, task};
 
 const CASES: &[(&str, fn())] = &[
@@ -31,6 +32,7 @@ const CASES: &[(&str, fn())] = &[
         "what_borrows_from_the_root_has_ended_before_run_unwinds",
         what_borrows_from_the_root_has_ended_before_run_unwinds,
     ),
+    ("whatever_the_root_waits_in_it_is_found", whatever_the_root_waits_in_it_is_found),
     ("another_thread_may_yet_unpark", another_thread_may_yet_unpark),
     ("threads_that_unpark_and_end_while_it_looks", threads_that_unpark_and_end_while_it_looks),
     (
@@ -318,6 +320,42 @@ fn what_borrows_from_the_root_has_ended_before_run_unwinds() {
         assert_eq!(ends.load(SeqCst), 6);
     });
     expect_found(&ended, 1);
+}
+
+fn whatever_the_root_waits_in_it_is_found() {
+    let ended = alone("whatever_the_root_waits_in_it_is_found", || {
+        fn wait() {
+            park_for_ever()
+        }
+        let waits: [fn(); 5] = [
+            || layby::scope(|s| drop(s.spawn(wait))),
+            || {
+                let result = layby::try_scope(|s| {
+                    drop(s.spawn(|| {
+                        wait();
+                        Err::<(), ()>(())
+                    }));
+                    Ok(())
+                });
+                drop(result);
+            },
+            || layby::race([wait, wait]),
+            || layby::timeout(Duration::MAX, wait).unwrap(),
+            || {
+                let mut generator = gen_iter(|y| {
+                    wait();
+                    y.suspend(1);
+                });
+                assert_eq!(generator.next(), None);
+            },
+        ];
+        for wait in waits {
+            for n in workers() {
+                stuck(|| on(n, wait));
+            }
+        }
+    });
+    expect_found(&ended, 5 * workers().len());
 }
 
 // What is none.

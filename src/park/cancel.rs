@@ -14,6 +14,11 @@
 //! A mark that is wrongly on (somebody caught a panic, or keeps a cancellation's payload, while a mate is parked mid-unwind)
 //! holds cancellation back, but only for so long: when the scheduler finds that no panic is under way any more, it takes all
 //! marks off, and wakes those whose cancellation they have held back ([`Worker::unwinds_over`](crate::sched)).
+//!
+//! What cannot be known, since nobody tells: that a task unwinds by a payload which the program *resumes* (no hook runs), if a mate is
+//! parked mid-unwind then. A cancellation that comes while a destructor of that unwinding waits is thrown into it, and std ends the
+//! process. And that a panic *inside of a destructor* was caught there: a timeout that was opened before it, in the same destructor,
+//! is held back from then on.
 
 use core::any::Any;
 use core::ptr;
