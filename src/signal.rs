@@ -142,6 +142,7 @@ impl Signals {
     /// See [`new`](Signals::new).
     pub fn wait(&mut self) -> io::Result<i32> {
         crate::park::checkpoint();
+        crate::park::refuse_if_due()?;
         loop {
             // AcqRel: with the handler's store; what came before the signal is seen.
             if let Some(caught) = self.caught.iter().find(|caught| caught.pending.swap(false, AcqRel)) {

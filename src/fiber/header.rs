@@ -105,6 +105,9 @@ pub(crate) struct Header {
     pub(crate) reason: Cell<u8>,
     /// How deep it is in regions that hold cancellation back. (No stack is large enough to overflow it.)
     pub(crate) masked: Cell<u32>,
+    /// Built with `panic = "abort"`: the wait it is in can fail, so a cancellation may end it.
+    #[cfg(not(panic = "unwind"))]
+    pub(crate) fallible: Cell<bool>,
     /// How many frames are open that belong to this task (see `park::open`).
     pub(crate) open: Cell<u32>,
     /// Its task-local values.
@@ -177,6 +180,8 @@ impl Header {
             local: Cell::new(false),
             reason: Cell::new(0),
             masked: Cell::new(0),
+            #[cfg(not(panic = "unwind"))]
+            fallible: Cell::new(false),
             open: Cell::new(0),
             locals: Locals::new(),
             state: State::held(),

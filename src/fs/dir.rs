@@ -58,6 +58,9 @@ impl ReadDir {
     fn fill(&mut self) {
         // Before anything is taken out of its place.
         park::checkpoint();
+        if let Err(error) = park::refuse_if_due() {
+            return self.batch.push_back(Err(error));
+        }
         let Some(mut entries) = self.entries.take() else { return };
         let batch = &mut self.batch;
         self.entries = unblock(move || {

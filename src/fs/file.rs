@@ -173,7 +173,7 @@ impl File {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn try_lock(&self) -> Result<(), TryLockError> {
-        blocking(|| self.0.try_lock())
+        blocking(|| Ok(self.0.try_lock())).unwrap_or_else(|error| Err(TryLockError::Error(error)))
     }
 
     /// As [`lock_shared`](File::lock_shared), without waiting for others.
@@ -184,7 +184,7 @@ impl File {
     /// # Examples
     /// As for [`try_lock`](File::try_lock).
     pub fn try_lock_shared(&self) -> Result<(), TryLockError> {
-        blocking(|| self.0.try_lock_shared())
+        blocking(|| Ok(self.0.try_lock_shared())).unwrap_or_else(|error| Err(TryLockError::Error(error)))
     }
 
     /// Gives the lock back.

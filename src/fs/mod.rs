@@ -52,11 +52,14 @@ pub use self::functions::{
 };
 pub use self::open_options::OpenOptions;
 
+use std::io;
+
 use crate::blocking::unblock;
 use crate::park;
 
 /// Where each call goes through: a suspension point, then the pool.
-fn blocking<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+fn blocking<T: Send>(f: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     park::checkpoint();
+    park::refuse_if_due()?;
     unblock(f)
 }

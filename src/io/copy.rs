@@ -54,6 +54,7 @@ where
     loop {
         // Neither side need be layby's.
         park::spend_budget(1);
+        park::refuse_if_due()?;
         let length = match reader.read(&mut buffer) {
             Ok(0) => return Ok(copied),
             Ok(length) => length,

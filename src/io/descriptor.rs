@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   perform ─┬─ spend_budget           may yield; a cancelled task unwinds here, with nothing done yet
+//!            │                         (`refuse_if_due`: or fails here, and after a wait, where nothing can unwind)
 //!            └─ loop ─┬─ attempt       out of line, has returned before anything suspends:
 //!                     │                known not ready -> Wait
 //!                     │                the system call  -> Done, or EAGAIN: mark_drained -> Wait
@@ -162,6 +163,7 @@ impl Registrations {
         transfer: impl Fn(&R) -> Transfer,
     ) -> io::Result<R> {
         park::spend_budget(1);
+        park::refuse_if_due()?;
         let mut deadline = None;
         // The last attempt is always a real one: what the reactor knows may be old by then.
         let mut last = matches!(patience, Patience::None);
@@ -171,6 +173,7 @@ impl Registrations {
                 Attempt::Wait if last => return Err(patience.at_an_end()),
                 Attempt::Wait => last = !self.wait(direction, patience, &mut deadline)?,
             }
+            park::refuse_if_due()?;
         }
     }
 

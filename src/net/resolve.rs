@@ -62,10 +62,11 @@ fn resolve_by(
     ask: impl FnOnce(&str) -> io::Result<Vec<SocketAddr>> + Send + 'static,
 ) -> io::Result<Vec<SocketAddr>> {
     park::checkpoint();
+    park::refuse_if_due()?;
     let mut doorbell = Doorbell::new();
     let lookup = join(host, doorbell.button(), ask);
     let waiting = blocking::Waiting::new();
-    let answered = doorbell.wait_until(Reason::Resolve, Deadline::after(LIMIT));
+    let answered = wait(&mut doorbell)?;
     drop(waiting);
     if !answered {
         forget(host, &lookup);
@@ -76,6 +77,22 @@ fn resolve_by(
     let mut addresses = answer.map_err(|(kind, text)| io::Error::new(kind, text))?;
     addresses.iter_mut().for_each(|address| address.set_port(port));
     Ok(addresses)
+}
+
+/// Waits for the ring; false if the time is over. Where nothing can unwind a cancellation does not end a wait, so it is cut into slices.
+fn wait(doorbell: &mut Doorbell) -> io::Result<bool> {
+    const SLICE: Duration = Duration::from_millis(50);
+    let end = Deadline::after(LIMIT);
+    if cfg!(panic = "unwind") {
+        return Ok(doorbell.wait_until(Reason::Resolve, end));
+    }
+    while !end.is_past() {
+        if doorbell.wait_until(Reason::Resolve, end.min(Deadline::after(SLICE))) {
+            return Ok(true);
+        }
+        park::refuse_if_due()?;
+    }
+    Ok(false)
 }
 
 /// The lookup of that name that is under way, or a new one. It will press `button`.

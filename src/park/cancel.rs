@@ -204,15 +204,25 @@ fn waits_in_hook(task: &Header) -> ! {
 /// Whether something may be thrown into the task at all, or soon: what `CANCEL` is accepted for. [`look`] comes first.
 #[inline(always)]
 pub(super) fn is_interruptible(task: &Header) -> bool {
-    // Built with `panic = "abort"` nothing can unwind: all waits go on as if not cancelled.
-    cfg!(panic = "unwind")
-        && (!task.unwinding.get() && task.masked.get() == 0 || !task.frames.get().is_null())
+    can_be_told(task) && (!task.unwinding.get() && task.masked.get() == 0 || !task.frames.get().is_null())
 }
 
 /// Whether something is to be thrown into the task now. [`look`] comes first.
 #[inline(always)]
 pub(super) fn is_due(task: &Header) -> bool {
-    task.state.is_interrupted() && looks_due(task)
+    task.state.is_interrupted() && can_be_told(task) && looks_due(task)
+}
+
+/// Built with `panic = "abort"` nothing can unwind: waits go on as if not cancelled, but for those that can fail.
+#[cfg(not(panic = "unwind"))]
+fn can_be_told(task: &Header) -> bool {
+    task.fallible.get()
+}
+
+#[cfg(panic = "unwind")]
+#[inline(always)]
+fn can_be_told(_: &Header) -> bool {
+    true
 }
 
 #[cold]

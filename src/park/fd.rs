@@ -4,6 +4,7 @@ use core::ptr::NonNull;
 use std::io;
 use std::os::fd::RawFd;
 
+use super::refusal::fallibly;
 use super::{Deadline, Outcome, Reason, Wait, Waiter, park, throw_cancelled};
 use crate::reactor::{Direction, FdWait, Reactor, Source};
 use crate::sched;
@@ -35,7 +36,7 @@ impl Wait for FdNode<'_> {
 
 /// Waits until `fd` may be ready. `Ok` means: try again.
 ///
-/// A suspension point: unwinds if the task is cancelled. Must be called on a task.
+/// A suspension point: unwinds if the task is cancelled. (Where nothing can unwind it returns `Ok`; see `refusal`.) Must be called on a task.
 ///
 /// # Errors
 /// `TimedOut` at the deadline; what `epoll_ctl` says of a descriptor that cannot be waited for.
@@ -55,9 +56,12 @@ pub(crate) fn fd_wait(
         Direction::Read => Reason::Read,
         Direction::Write => Reason::Write,
     };
-    match park(reason, deadline, &Waiter::Task(worker.running()), &wait) {
+    let waiter = Waiter::Task(worker.running());
+    match fallibly(|| park(reason, deadline, &waiter, &wait)) {
         Outcome::Woken => Ok(()),
         Outcome::TimedOut => Err(io::ErrorKind::TimedOut.into()),
+        // The caller looks why, and fails.
+        Outcome::Cancelled if cfg!(not(panic = "unwind")) => Ok(()),
         Outcome::Cancelled => throw_cancelled(),
     }
 }

@@ -346,11 +346,8 @@ impl View {
         inside.filter(|frame| !self.mark.unwinding || frame.mark == self.mark)
     }
 
-    /// What is to be thrown now: the outermost of what is due.
+    /// What is to be thrown now: the outermost of what is due. (Where nothing can be thrown: what would be.)
     pub(super) fn due(&self) -> Option<Target> {
-        if cfg!(not(panic = "unwind")) {
-            return None;
-        }
         if self.cancelled && self.masked == 0 && !self.mark.unwinding {
             return Some(Target::Task);
         }
@@ -360,14 +357,16 @@ impl View {
 
     /// Whether another thread may end one of the frames that nothing holds back.
     pub(super) fn can_be_tripped(&self) -> bool {
-        cfg!(panic = "unwind") && self.free_frames().any(|frame| frame.wire.is_some())
+        self.free_frames().any(|frame| frame.wire.is_some())
+    }
+
+    /// Whether the frame of that number has a deadline to expire by, not a wire.
+    pub(super) fn is_timed(&self, number: u64) -> bool {
+        self.frames().any(|frame| frame.number == number && frame.wire.is_none())
     }
 
     /// When the first of the frames that nothing holds back will expire.
     pub(super) fn next_deadline(&self) -> Deadline {
-        if cfg!(not(panic = "unwind")) {
-            return Deadline::NEVER;
-        }
         self.free_frames().map(|frame| frame.deadline.get()).min().unwrap_or(Deadline::NEVER)
     }
 }

@@ -59,6 +59,7 @@ mod frames;
 #[cfg(all(test, loom))]
 pub(crate) mod loom;
 mod open;
+mod refusal;
 mod thread;
 mod token;
 
@@ -74,6 +75,7 @@ pub(crate) use self::deadline::Deadline;
 pub(crate) use self::fd::{fd_wait, on_task, with_reactor};
 pub(crate) use self::frames::{Caught, Frame, Tripwire, enclose};
 pub(crate) use self::open::{Here, Open, panics_for_sure};
+pub(crate) use self::refusal::refuse_if_due;
 pub(crate) use self::thread::{Parker, ThreadTask, time_left};
 pub(crate) use self::token::{park_for_token, unpark};
 pub(crate) use crate::fiber::Reason;

@@ -197,7 +197,8 @@ impl ThreadState {
 /// A suspension point that does not wait, of a thread.
 #[inline]
 pub(super) fn checkpoint() {
-    if state(|thread| thread.frames.get().is_null() && !thread.by_throw.get()) {
+    if cfg!(not(panic = "unwind")) || state(|thread| thread.frames.get().is_null() && !thread.by_throw.get())
+    {
         return;
     }
     look();
@@ -215,17 +216,21 @@ fn look() {
 }
 
 fn is_due() -> bool {
-    state(|thread| View::of_thread(thread).due().is_some())
+    cfg!(panic = "unwind") && state(|thread| View::of_thread(thread).due().is_some())
 }
 
+/// When a wait of the thread is to be cut short.
 fn next_deadline() -> Deadline {
+    if cfg!(not(panic = "unwind")) {
+        return Deadline::NEVER;
+    }
     state(|thread| View::of_thread(thread).next_deadline())
 }
 
 /// How long the calling thread, which is no task, may wait for something else than `park` before it has to call
-/// `checkpoint`; `None`: without limit.
+/// `checkpoint`, or `refuse_if_due`; `None`: without limit.
 pub(crate) fn time_left() -> Option<Duration> {
-    let next = next_deadline();
+    let next = state(|thread| View::of_thread(thread).next_deadline());
     let left = (!next.is_never()).then(|| next.remaining());
     match state(|thread| View::of_thread(thread).can_be_tripped()) {
         // Who trips a wire reaches the parker alone.

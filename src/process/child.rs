@@ -113,6 +113,7 @@ impl Child {
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
         park::checkpoint();
+        park::refuse_if_due()?;
         if let Some(status) = self.try_wait()? {
             return Ok(status);
         }
@@ -140,6 +141,7 @@ impl Child {
                 return Ok(status);
             }
             sleep(pause);
+            park::refuse_if_due()?;
             pause = (pause * 2).min(Duration::from_millis(50));
         }
     }

@@ -219,6 +219,7 @@ impl Command {
     /// See [`process`](super).
     pub fn spawn(&mut self) -> io::Result<Child> {
         crate::park::checkpoint();
+        crate::park::refuse_if_due()?;
         let child = unblock(|| self.command.spawn())?;
         Ok(Child::new(child, self.kill_on_drop))
     }

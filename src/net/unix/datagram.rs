@@ -216,6 +216,7 @@ impl UnixDatagram {
 
     fn send_to_address(&self, buf: &[u8], address: &SockAddr) -> io::Result<usize> {
         park::spend_budget(1);
+        park::refuse_if_due()?;
         let patience = self.socket.write_patience();
         loop {
             match socket::send_to(self.as_std().as_fd(), buf, address) {

@@ -218,6 +218,7 @@ fn queue_up(socket: &Socket<std::os::unix::net::UnixStream>, address: &SockAddr)
     stream.set_write_timeout(Some(SLICE))?;
     loop {
         park::checkpoint();
+        park::refuse_if_due()?;
         match unblock(|| socket2::SockRef::from(stream).connect(address)) {
             Ok(()) => break,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
