@@ -1,9 +1,8 @@
 //! What structure costs: layby's `scope` beside tokio's `JoinSet` and std's scoped threads, in one report.
 //!
 //! *Children*: so many are spawned, each does next to nothing, and all have ended at the end; the time is that of one child.
-//! *Borrowed* means that they read a local of the parent: with `JoinSet` they cannot, so they share an `Arc`. *Cancelled*: they wait for
-//! ever, and are cancelled by the end of the scope's body, or by the drop of the set (which layby waits for, and
-//! `JoinSet::shutdown` too).
+//! *Borrowed* means that they read a local of the parent: with `JoinSet` they cannot, so they share an `Arc`. *Cancelled*: when all
+//! wait, for ever, they are cancelled, and their end is waited for, by `Scope::cancel` or `JoinSet::shutdown`.
 //!
 //! ```text
 //! cargo bench --bench scope
@@ -11,6 +10,7 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -42,16 +42,22 @@ fn layby(workers: usize, children: u64, cancelled: bool) -> impl FnMut(u64) -> D
         runtime.run(|| {
             timed(total, children, || {
                 let local = black_box(7_u64);
+                let waiting = AtomicU64::new(0);
                 layby::scope(|s| {
                     for n in 0..children {
                         let local = &local;
                         match cancelled {
-                            true => drop(s.spawn(|| layby::sleep(Duration::MAX))),
+                            true => drop(s.spawn(|| {
+                                waiting.fetch_add(1, Relaxed);
+                                layby::sleep(Duration::MAX);
+                            })),
                             false => drop(s.spawn(move || black_box(*local + n))),
                         }
                     }
                     if cancelled {
-                        layby::yield_now(); // they wait
+                        while waiting.load(Relaxed) < children {
+                            layby::yield_now();
+                        }
                         s.cancel();
                     }
                 });
@@ -69,17 +75,22 @@ fn tokio(workers: usize, children: u64, cancelled: bool) -> impl FnMut(u64) -> D
     move |total| {
         timed(total, children, || {
             runtime.block_on(async {
-                let shared = Arc::new(black_box(7_u64));
+                let shared = Arc::new(AtomicU64::new(0));
                 let mut set = JoinSet::new();
                 for n in 0..children {
                     let shared = shared.clone();
                     match cancelled {
-                        true => drop(set.spawn(std::future::pending())),
-                        false => drop(set.spawn(async move { black_box(*shared + n) })),
+                        true => drop(set.spawn(async move {
+                            shared.fetch_add(1, Relaxed);
+                            std::future::pending().await
+                        })),
+                        false => drop(set.spawn(async move { black_box(shared.load(Relaxed) + n) })),
                     }
                 }
                 if cancelled {
-                    tokio::task::yield_now().await; // they wait
+                    while shared.load(Relaxed) < children {
+                        tokio::task::yield_now().await;
+                    }
                     set.shutdown().await;
                 }
                 while set.join_next().await.is_some() {}

@@ -1,6 +1,6 @@
 //! What a limit costs: layby's `timeout` beside tokio's, in one report.
 //!
-//! *Nothing inside*: entered and left. *A yield inside*: the body waits once, so the deadline gets into the timers and out again.
+//! *Nothing inside*: entered and left. *A yield inside*: the body waits once; tokio's deadline gets into the timers only then, layby's always.
 //! *A round trip*: a message there and back over channels of one place, with a limit of ten seconds on each receive; *the same,
 //! no limit* is what it takes without. *It fires*: a limit of 100 µs that ends a wait; the time above that is the
 //! lateness and the unwinding (tokio's clock ticks in milliseconds).
