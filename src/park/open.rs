@@ -41,7 +41,7 @@ pub(crate) struct Open(PhantomData<*const ()>);
 impl Open {
     #[inline(always)]
     pub(crate) fn new() -> Open {
-        count(|open| open.set(open.get() + 1));
+        count(|open| open + 1);
         Open(PhantomData)
     }
 }
@@ -49,15 +49,15 @@ impl Open {
 impl Drop for Open {
     #[inline(always)]
     fn drop(&mut self) {
-        count(|open| open.set(open.get() - 1));
+        count(|open| open - 1);
     }
 }
 
 #[inline(always)]
-fn count<T>(f: impl FnOnce(&Cell<u32>) -> T) -> T {
+fn count(change: impl FnOnce(u32) -> u32) {
     match sched::current() {
-        Some((_, task)) => f(&task.open),
-        None => OPEN.with(f),
+        Some((_, task)) => task.open.set(change(task.open.get())),
+        None => OPEN.set(change(OPEN.get())),
     }
 }
 
