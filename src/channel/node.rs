@@ -1,10 +1,10 @@
 //! Wait nodes, and the queues that they wait in.
 
-use core::cell::Cell;
 use core::fmt;
 use core::ptr::{self, NonNull};
 
 use crate::park::{Claim, Waiter};
+use crate::util::cell::Cell;
 use crate::util::list::{Links, List, Listed};
 
 /// What a claimer has left in a node.
@@ -56,7 +56,7 @@ impl fmt::Debug for Node {
 impl Node {
     /// One that waits for nothing yet.
     #[inline]
-    pub(super) const fn new() -> Node {
+    pub(super) fn new() -> Node {
         Node {
             links: Links::new(),
             linked: Cell::new(false),

@@ -1,5 +1,8 @@
 //! One channel: its state behind a lock, and the operations that wait.
 
+#[cfg(all(test, loom))]
+mod loom;
+
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;

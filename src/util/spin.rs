@@ -8,6 +8,9 @@
 //!
 //! Two tasks of one worker never meet here: a task that holds the lock does not switch.
 
+#[cfg(all(test, loom))]
+mod loom;
+
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
@@ -44,11 +47,25 @@ impl<T> SpinLock<T> {
 
     #[inline(always)]
     pub(crate) fn lock(&self) -> SpinGuard<'_, T> {
-        // Acquire pairs with the Release of the guard's drop.
-        if self.locked.swap(true, Ordering::Acquire) {
+        if !self.try_take() {
             self.wait();
         }
         SpinGuard(self)
+    }
+
+    #[cfg(not(loom))]
+    #[inline(always)]
+    fn try_take(&self) -> bool {
+        // Acquire pairs with the Release of the guard's drop.
+        !self.locked.swap(true, Ordering::Acquire)
+    }
+
+    /// To loom, the store that gives the lock back does not come after the exchange of one who found it taken: he could find it
+    /// taken for ever. So there he writes nothing.
+    #[cfg(loom)]
+    fn try_take(&self) -> bool {
+        // As above.
+        self.locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     #[cold]
@@ -56,12 +73,12 @@ impl<T> SpinLock<T> {
     fn wait(&self) {
         let mut looks = 0;
         loop {
-            // Relaxed: only a hint. Acquire as in `lock`.
-            if !self.locked.load(Ordering::Relaxed) && !self.locked.swap(true, Ordering::Acquire) {
-                return;
-            }
             back_off(looks);
             looks += 1;
+            // Relaxed: only a hint.
+            if !self.locked.load(Ordering::Relaxed) && self.try_take() {
+                return;
+            }
         }
     }
 }
@@ -77,7 +94,7 @@ fn back_off(looks: u32) {
 
 #[cfg(loom)]
 fn back_off(_looks: u32) {
-    loom::thread::yield_now();
+    ::loom::thread::yield_now();
 }
 
 impl<T> Deref for SpinGuard<'_, T> {
