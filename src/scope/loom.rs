@@ -40,6 +40,10 @@ fn end(spawned: Spawned) {
 fn scope_two_ends_against_the_parent() {
     check("scope: two ends, parent", 3, || {
         let block = Block::new();
+        #[allow(
+            clippy::arc_with_non_send_sync,
+            reason = "it is the model that says whether they are shared as they may be"
+        )]
         let borrowed = Arc::new([UnsafeCell::new(0), UnsafeCell::new(0)]);
         let children = [0, 1].map(|index| {
             let (spawned, borrowed) = (spawn(&block), borrowed.clone());
