@@ -17,7 +17,7 @@ pub(crate) fn in_own_process(test: &str, body: impl FnOnce()) -> Finished {
     }
     let mut command = Command::new(std::env::current_exe().expect("the path of this test"));
     command
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .args(["--exact", test, "--nocapture", "--test-threads=1", "--include-ignored"])
         .env(CHILD, test)
         .env("RUST_BACKTRACE", "0");
     Process::run(command)
