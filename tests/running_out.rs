@@ -598,13 +598,6 @@ fn memory_goes_back_after_a_spike() {
     });
 }
 
-/// Takes 7 GB.
-#[test]
-#[ignore = "for a machine with memory to spare"]
-fn memory_goes_back_after_a_large_spike() {
-    alone("memory_goes_back_after_a_large_spike", || memory_goes_back(2, 100_000));
-}
-
 /// A runtime of its own, so that its end is tested, too: closures that wait for a stack end with it.
 #[test]
 fn a_shutdown_while_closures_wait_ends() {
