@@ -173,9 +173,11 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 }
 
 /// The test of that name alone, in a process of its own, with `LAYBY_TEST_CHILD` set and no other setting of layby's.
+#[track_caller]
 pub(crate) fn alone(test: &str) -> std::process::Command {
     let mut command = std::process::Command::new(std::env::current_exe().expect("the path of this test"));
-    command.args(["--exact", test, "--nocapture", "--test-threads=1", "--include-ignored"]);
+    let test = own::full_name(test, Location::caller());
+    command.args(["--exact", &test, "--nocapture", "--test-threads=1", "--include-ignored"]);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LAYBY_") {
             command.env_remove(name);

@@ -151,7 +151,10 @@ impl Process {
                 None => thread::sleep(Duration::from_millis(2)),
             }
         };
-        Finished { status, stdout: self.stdout.finish(), stderr: self.stderr.finish() }
+        let (stdout, stderr) = (self.stdout.finish(), self.stderr.finish());
+        // A test program that was asked for a test it has not ends well.
+        assert!(!stdout.contains("\nrunning 0 tests\n"), "no such test: {stdout}");
+        Finished { status, stdout, stderr }
     }
 }
 
