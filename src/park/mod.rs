@@ -339,14 +339,15 @@ pub(crate) fn yield_now() {
     if task.unwinding.get() {
         worker.unwinding.parked.set(worker.unwinding.parked.get() - 1);
         if task.state.is_interrupted() {
-            check_cancelled();
+            deliver(worker, task);
         }
     } else if task.state.is_interrupted() {
-        check_cancelled();
+        deliver(worker, task);
     }
 }
 
-/// What an operation that need not wait begins with, so that it is a suspension point all the same.
+/// What an operation that need not wait begins with, so that it is a suspension point all the same. In a seeded run the seed
+/// may let others go first.
 #[inline(always)]
 pub(crate) fn checkpoint() {
     match sched::current() {
@@ -390,8 +391,26 @@ fn checkpoint_of(worker: &Worker, task: &Header) {
     if !task.frames.get().is_null() {
         frames::look_at_clock(worker, task, worker.coarse_now());
     }
-    if task.state.is_interrupted() {
+    if task.state.is_of_interest() {
+        give_way_by_seed(worker, task);
         throw_what_is_due(worker, task);
+    }
+}
+
+/// In a seeded run: at a suspension point that need not wait, other tasks may come first all the same. They may in a real
+/// run, where they have workers of their own.
+///
+/// Not in `yield_now` and not after a wait, which let others run by themselves. Before the operation takes anything, so nothing
+/// can be lost by it. Not during a panic: std would take mates that run meanwhile for panicking, which is an alarm for nothing.
+#[cold]
+#[inline(never)]
+fn give_way_by_seed(worker: &Worker, task: &Header) {
+    if let Some(sim) = &worker.sim
+        && !std::thread::panicking()
+        && !task.in_hook.get()
+        && sim.gives_way()
+    {
+        yield_now();
     }
 }
 
@@ -408,6 +427,15 @@ fn throw_what_is_due(worker: &Worker, task: &Header) {
 #[inline(never)]
 pub(crate) fn check_cancelled() {
     let Some((worker, task)) = sched::current() else { return thread::checkpoint() };
+    if task.state.is_of_interest() {
+        give_way_by_seed(worker, task);
+    }
+    deliver(worker, task);
+}
+
+/// Unwinds the caller if something is due by now.
+#[inline(never)]
+fn deliver(worker: &Worker, task: &Header) {
     if !task.frames.get().is_null() {
         frames::look_at_clock(worker, task, worker.now());
     }

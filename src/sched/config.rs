@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::seed::Seed;
 use crate::stack::{self, Guard};
 
 /// The settings of one runtime.
@@ -16,7 +17,7 @@ pub(crate) struct Config {
     /// What the worker threads are called: `NAME-0`, `NAME-1`, …
     pub(crate) name: String,
     /// For a seeded run, its seed.
-    pub(crate) seed: Option<u64>,
+    pub(crate) seed: Option<Seed>,
 }
 
 /// More workers than this are refused as a mistake.

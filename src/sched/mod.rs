@@ -47,11 +47,13 @@ mod listing;
 #[cfg(all(test, loom))]
 pub(crate) mod loom;
 mod placement;
+mod priorities;
 mod remote;
 mod rest;
 mod roll_call;
 mod room;
 mod run_loop;
+mod seed;
 mod shared;
 mod sim;
 mod start;
@@ -63,8 +65,9 @@ pub(crate) use deadlock::{PoolThread, begin_job, end_job};
 pub(crate) use listing::Sighting;
 pub(crate) use remote::Remote;
 pub(crate) use roll_call::Listener;
+pub use seed::{ParseSeedError, Seed, Strategy};
 pub(crate) use shared::Shared;
-pub(crate) use sim::Sim;
+pub(crate) use sim::{Sim, Trace};
 pub(crate) use start::{Ran, default_runtime, run_root, start};
 pub(crate) use worker::{TimerOwner, Unwinding, Worker, current, current_worker};
 

@@ -202,7 +202,8 @@ impl Worker {
         let signal_stack = overflow::prepare().map_err(|e| explain(e, "a signal stack"))?;
         let remote = shared.remotes[index];
         remote.set_waker(Box::new(waker));
-        let now = clock::now_ns();
+        let sim = shared.config.seed.map(Sim::new);
+        let now = sim.as_ref().map_or_else(clock::now_ns, Sim::now);
         Ok(Worker {
             index,
             remote,
@@ -231,7 +232,7 @@ impl Worker {
             unwinding: Unwinding::default(),
             root_carrier: RefCell::default(),
             budget: Cell::new(0),
-            sim: shared.config.seed.map(Sim::new),
+            sim,
             unblocking: Cell::new(0),
             endless: Cell::new(0),
             rested: Cell::new(false),

@@ -141,13 +141,15 @@ fn first_come_first_served() {
                 .map(|i| {
                     let (semaphore, log) = (semaphore.clone(), log.clone());
                     go!(move || {
+                        // One by one: each can be held up by the seed before it has queued.
+                        layby::sleep(MS * ((7 * i as u32 + seed as u32) % 10));
                         log.lock().unwrap().0.push(i);
                         semaphore.acquire(i % 3 + 1).unwrap().forget();
                         log.lock().unwrap().1.push(i);
                     })
                 })
                 .collect();
-            layby::sleep(MS);
+            layby::sleep(20 * MS);
             for _ in 0..19 {
                 semaphore.add(1);
                 layby::sleep(MS);

@@ -121,10 +121,12 @@ fn waiters_are_served_in_order_of_arrival() {
             let guard = order.1.lock().unwrap();
             let each = order.clone();
             let tasks = spawn(20, move |i| {
+                // One by one: each can be held up by the seed before it has queued.
+                layby::sleep(MS * ((7 * i as u32 + seed as u32) % 20));
                 each.0.lock().unwrap().push(i);
                 each.1.lock().unwrap().push(i);
             });
-            layby::sleep(MS);
+            layby::sleep(30 * MS);
             drop(guard);
             join(tasks);
             assert_eq!(*order.0.lock().unwrap(), *order.1.lock().unwrap());
@@ -245,8 +247,10 @@ fn a_free_lock_is_a_suspension_point() {
     testing::run(1, || {
         let mutex = Arc::new(Mutex::new(0));
         for kind in 0..2 {
-            let other = mutex.clone();
+            let (other, started) = (mutex.clone(), Arc::new(AtomicUsize::new(0)));
+            let starts = started.clone();
             let task = go!(move || {
+                starts.store(1, SeqCst);
                 while !task::is_cancelled() {
                     let _ = std::panic::catch_unwind(task::yield_now);
                 }
@@ -258,7 +262,7 @@ fn a_free_lock_is_a_suspension_point() {
                 }
                 unreachable!();
             });
-            task::yield_now();
+            yield_until(|| started.load(SeqCst) == 1);
             task.cancel();
             assert!(task.join().unwrap_err().is_cancelled());
         }
