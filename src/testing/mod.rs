@@ -25,9 +25,19 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod bells;
+mod datagram;
 mod explore;
+mod lane;
+mod link;
+mod network;
+mod stream;
 
+pub use self::datagram::Datagrams;
 pub use self::explore::{Explore, Explored, Failure, explore};
+pub use self::link::Link;
+pub use self::network::{Incoming, Listener, Network};
+pub use self::stream::{Stream, stream_pair};
 pub use crate::sched::{ParseSeedError, Seed, Strategy};
 
 use core::panic::Location;
