@@ -1,8 +1,6 @@
 //! Streams, datagrams and listeners in memory.
 
-mod common;
-
-use common::{Rng, watchdog};
+use crate::common::{Rng, watchdog};
 use layby::testing::{self, Explore, Link, Network, Stream, stream_pair};
 use layby::time::Instant;
 use layby::{go, timeout};

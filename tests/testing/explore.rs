@@ -1,12 +1,7 @@
 //! Many seeds: bugs are found, a failing seed repeats its failure, and what is right passes.
 
-mod common;
-
-#[path = "../examples/support/bugs.rs"]
-mod bugs;
-
-use bugs::BUGS;
-use common::{is_child, message, quiet_panics, quiet_panics_that_say, watchdog, yield_until};
+use crate::bugs::BUGS;
+use crate::common::{is_child, message, quiet_panics, quiet_panics_that_say, watchdog, yield_until};
 use layby::sync::Mutex;
 use layby::testing::{self, Explore, Seed, Strategy};
 use layby::{go, scope, task};
@@ -172,7 +167,7 @@ fn seeds_are_read_as_they_are_written() {
 #[test]
 fn the_printed_seed_repeats_the_failure() {
     let _watchdog = watchdog(60);
-    const NAME: &str = "the_printed_seed_repeats_the_failure";
+    const NAME: &str = "explore::the_printed_seed_repeats_the_failure";
     if is_child() {
         let schedules = AtomicU64::new(0);
         let failed = catch_unwind(AssertUnwindSafe(|| {
