@@ -13,7 +13,8 @@
 //! * [`generator`]: functions that hand out values one by one, and may be sent some.
 //! * [`fs`] mirrors [`std::fs`], on the blocking pool.
 //! * [`process`] mirrors [`std::process`]; [`signal`] waits for signals.
-//! * [`testing`] runs tests with virtual time, in an order that a seed decides.
+//! * [`testing`] runs tests with virtual time, in an order that a seed decides, or in many orders until one fails; and has connections
+//!   in memory that are slow or break.
 //! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -125,3 +126,7 @@ mod soundness {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/cancellation.md")]
 mod cancellation {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/testing.md")]
+mod testing_page {}

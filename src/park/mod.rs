@@ -339,10 +339,10 @@ pub(crate) fn yield_now() {
     if task.unwinding.get() {
         worker.unwinding.parked.set(worker.unwinding.parked.get() - 1);
         if task.state.is_interrupted() {
-            deliver(worker, task);
+            deliver_now(worker, task);
         }
     } else if task.state.is_interrupted() {
-        deliver(worker, task);
+        deliver_now(worker, task);
     }
 }
 
@@ -433,8 +433,13 @@ pub(crate) fn check_cancelled() {
     deliver(worker, task);
 }
 
-/// Unwinds the caller if something is due by now.
+/// After others have run: unwinds the caller if something is due by now.
 #[inline(never)]
+fn deliver_now(worker: &Worker, task: &Header) {
+    deliver(worker, task);
+}
+
+#[inline(always)]
 fn deliver(worker: &Worker, task: &Header) {
     if !task.frames.get().is_null() {
         frames::look_at_clock(worker, task, worker.now());
