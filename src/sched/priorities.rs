@@ -8,6 +8,9 @@ use std::collections::HashMap;
 use super::seed::USUAL_STEPS;
 use crate::util::rng::Rng;
 
+/// So often in a row one task is chosen before others, until it goes below them: it may be asking for something that they are to do.
+const PATIENCE: u32 = 10_000;
+
 /// Every task's priority, and when they change.
 ///
 /// Those of tasks that are new are above `depth`, those that fall at a change point from `depth - 1` down to 1, and those of tasks
@@ -20,13 +23,21 @@ pub(super) struct Priorities {
     changes: Vec<(u64, i64)>,
     steps: Cell<u64>,
     lowest: Cell<i64>,
+    /// The last one chosen, and how often in a row.
+    streak: Cell<(u64, u32)>,
 }
 
 impl Priorities {
     pub(super) fn new(depth: u32, steps: u32, rng: &Rng) -> Priorities {
         let steps = if steps == 0 { USUAL_STEPS } else { steps };
         let changes = (1..i64::from(depth)).map(|to| (1 + rng.below(u64::from(steps)), to)).collect();
-        Priorities { of: RefCell::default(), changes, steps: Cell::new(0), lowest: Cell::new(0) }
+        Priorities {
+            of: RefCell::default(),
+            changes,
+            steps: Cell::new(0),
+            lowest: Cell::new(0),
+            streak: Cell::new((0, 0)),
+        }
     }
 
     /// The task goes below all others.
@@ -46,7 +57,15 @@ impl Priorities {
                 highest = self.highest(ready, rng);
             }
         }
-        highest
+        let (last, times) = self.streak.get();
+        let times = if last == ready[highest] { times + 1 } else { 1 };
+        self.streak.set((ready[highest], times));
+        if times < PATIENCE || ready.len() == 1 {
+            return highest;
+        }
+        self.sink(ready[highest]);
+        self.streak.set((0, 0));
+        self.highest(ready, rng)
     }
 
     fn highest(&self, ready: &[u64], rng: &Rng) -> usize {
@@ -80,6 +99,16 @@ mod tests {
             assert!(chosen[falls..].iter().all(|one| *one == chosen[19]), "{chosen:?}");
             assert!(falls == 0 || chosen[0] != chosen[19], "{chosen:?} falls at {falls}");
         }
+    }
+
+    #[test]
+    fn nobody_keeps_the_others_for_ever() {
+        let rng = Rng::new(5);
+        let priorities = Priorities::new(1, 10, &rng);
+        let chosen: Vec<_> = (0..PATIENCE as usize + 5).map(|_| priorities.choose(&[7, 8], &rng)).collect();
+        let turn = PATIENCE as usize - 1;
+        assert!(chosen[..turn].iter().all(|one| *one == chosen[0]));
+        assert!(chosen[turn..].iter().all(|one| *one == 1 - chosen[0]));
     }
 
     #[test]

@@ -21,8 +21,8 @@ pub enum Strategy {
     /// 1 in `n` · `steps`<sup>`depth - 1`</sup>, however unlikely it is in a random walk. Most bugs have a depth of 1 to 3. (Burckhardt, Kothari,
     /// Musuvathi, Nagarakatte: *A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs*, 2010.)
     ///
-    /// A task that calls [`yield_now`](crate::yield_now()) falls below all others: else one that yields until something has
-    /// happened would run for ever.
+    /// A task that calls [`yield_now`](crate::yield_now()), or goes on for 10,000 steps, falls below all others: else one that waits for
+    /// them by asking again and again would run for ever.
     Pct {
         /// How many events must be in order: 1 for bugs that the priorities alone bring out. Not 0.
         depth: u32,

@@ -251,7 +251,8 @@ impl Explored {
 
 impl fmt::Display for Explored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} schedules, none has failed", self.schedules)
+        let plural = if self.schedules == 1 { "" } else { "s" };
+        write!(f, "{} schedule{plural}, none has failed", self.schedules)
     }
 }
 

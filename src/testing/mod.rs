@@ -1,4 +1,4 @@
-//! Seeded runs for tests: one worker, virtual time, an order of the tasks that a seed decides.
+//! Seeded runs for tests: one worker, virtual time, an order of the tasks that a seed decides; and connections in memory.
 //!
 //! A test of concurrent code passes or fails by the order in which its tasks happen to run, and by how long they
 //! sleep. Here both come from a seed: the same seed gives the same run, another seed another order, and an hour's sleep
@@ -18,6 +18,11 @@
 //!     assert!(winner);
 //! }
 //! ```
+//!
+//! * [`run`] is one run, by one seed. [`explore`] and [`Explore`] run many, to find the order in which a test fails, and say how to have
+//!   it again.
+//! * [`stream_pair`], [`Link`] and [`Network`] are connections in memory, for code that is generic over its streams. They are as
+//!   slow and as bad as the test wants them.
 //!
 //! A run is repeatable as long as what it does is: real sockets, other threads, the real clock, the random order of std's
 //! `HashMap` are not.

@@ -10,6 +10,7 @@ mod chunked_body;
 mod crawl;
 mod echo_server;
 mod fetch;
+mod find_bugs;
 mod graceful_shutdown;
 mod http_idle;
 mod http_load;
