@@ -19,7 +19,7 @@
 //! }
 //! ```
 //!
-//! * [`run`] is one run, by one seed. [`explore`] and [`Explore`] run many, to find the order in which a test fails, and say how to have
+//! * [`run`] is one run, by one seed. [`explore()`] and [`Explore`] run many, to find the order in which a test fails, and say how to have
 //!   it again.
 //! * [`stream_pair`], [`Link`] and [`Network`] are connections in memory, for code that is generic over its streams. They are as
 //!   slow and as bad as the test wants them.
@@ -63,7 +63,7 @@ use crate::util::report;
 ///   tasks are listed on stderr, cancelled, and driven to their end.
 ///
 /// A run that fails prints its seed, and how to repeat it. With the environment variable `LAYBY_SEED` set, that is the seed,
-/// whatever `seed` says. A number stands for a random walk; see [`Seed`] for others, and [`explore`] for running many.
+/// whatever `seed` says. A number stands for a random walk; see [`Seed`] for others, and [`explore()`] for running many.
 ///
 /// # Panics
 /// With the panic of `f`. If nothing can happen any more. Inside a task. If `LAYBY_SEED` is no seed.
