@@ -109,7 +109,7 @@ impl Link {
         self
     }
 
-    /// What the chances go by. Else: in a seeded run by its seed, elsewhere at random.
+    /// What the chances go by, of each connection alike. Else: in a seeded run by its seed, elsewhere at random.
     pub const fn seed(mut self, seed: u64) -> Link {
         self.seed = Some(seed);
         self
