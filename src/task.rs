@@ -3,7 +3,7 @@
 //! A task is a closure that runs on a stack of its own, on one of the runtime's workers. Once it has
 //! started it never changes thread, so what is not `Send` may live across any call that waits.
 
-pub use crate::group::Group;
+pub use crate::group::{Group, as_completed};
 pub use crate::scope::{Failure, Scope, ScopeError, ScopedJoinHandle, TryScope, scope, try_scope};
 pub use crate::sleep::{sleep, sleep_until};
 pub use crate::spawn::{
