@@ -126,3 +126,11 @@ mod soundness {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/cancellation.md")]
 mod cancellation {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/from-asyncio.md")]
+mod from_asyncio {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/from-go.md")]
+mod from_go {}
