@@ -156,6 +156,13 @@ impl Locals {
         self.0.get().is_null()
     }
 
+    /// Whether some of the values are inherited.
+    #[inline(always)]
+    pub(crate) fn has_heirlooms(&self) -> bool {
+        // SAFETY: as in `get`.
+        unsafe { self.0.get().as_ref() }.is_some_and(|table| table.has_heirlooms)
+    }
+
     #[inline(always)]
     pub(crate) fn get<T>(&self, key: &Key<T>) -> Lookup<'_, T> {
         // SAFETY: null, or the table, which only `put`, `take_newest` and `clear` change, none of them now.

@@ -252,7 +252,7 @@ struct Serving {
 /// What a timekeeper does next.
 enum Next {
     Submit(NonNull<Header>),
-    WaitUntil(u64),
+    WaitUntil(Deadline),
     End,
 }
 
@@ -269,8 +269,8 @@ impl Serving {
                     // SAFETY: the scheduler's reference; never submitted; its closure is `Send`.
                     unsafe { target.submit(task) };
                 }
-                Next::WaitUntil(nanos) => {
-                    bell.wait_until(Reason::Sleep, Deadline::at(nanos));
+                Next::WaitUntil(deadline) => {
+                    bell.wait_until(Reason::Sleep, deadline);
                 }
                 Next::End => {
                     self.ended = true;
@@ -286,7 +286,9 @@ impl Serving {
             return Next::Submit(task);
         }
         match pending.wheel.next_deadline() {
-            Some(nanos) => Next::WaitUntil(nanos),
+            Some(nanos) if nanos < LATEST_NS => Next::WaitUntil(Deadline::at(nanos)),
+            // Until something else comes, or the runtime ends.
+            Some(_) => Next::WaitUntil(Deadline::NEVER),
             None => {
                 // Under the same lock as the look: what comes from here on finds no timekeeper.
                 pending.button = None;

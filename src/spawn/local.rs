@@ -165,7 +165,7 @@ where
 #[inline(always)]
 pub(super) fn inherited() -> Locals {
     match sched::current() {
-        Some((_, task)) if !task.locals.is_unused() => copies(task),
+        Some((_, task)) if task.locals.has_heirlooms() => copies(task),
         _ => Locals::new(),
     }
 }

@@ -133,15 +133,20 @@ mod tests {
     #[test]
     fn some_may_go_first() {
         let items: Vec<Item> = (0..4).map(|i| Item(i, Cell::new(ptr::null()))).collect();
-        let queue = Fifo::default();
+        let queue = Fifo::<Item>::default();
         let order = || {
             // SAFETY: the items outlive the queue.
             std::iter::from_fn(|| queue.pop()).map(|item| unsafe { item.as_ref() }.0).collect::<Vec<_>>()
         };
-        for (item, first) in items.iter().zip([true, false, true, false]) {
+        for (number, item) in items.iter().enumerate() {
             let item = NonNull::from(item);
-            // SAFETY: the items outlive the queue, and each is pushed once.
-            unsafe { if first { queue.push_first(item) } else { queue.push(item) } };
+            if number % 2 == 0 {
+                // SAFETY: the items outlive the queue, and each is pushed once.
+                unsafe { queue.push_first(item) };
+            } else {
+                // SAFETY: as above.
+                unsafe { queue.push(item) };
+            }
         }
         assert_eq!(queue.len(), 4);
         assert_eq!(order(), [2, 0, 1, 3]);

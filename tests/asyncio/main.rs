@@ -4,9 +4,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod examples;
 mod inherit;
 mod later;
 mod locks;
+mod prefork;
 mod queues;
 mod runners;
 mod serve;
