@@ -40,6 +40,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lib",
             "__private",
             "cancellation",
+            "from_asyncio",
+            "from_go",
             "guide",
             "soundness",
             "testing_page",
@@ -56,6 +58,8 @@ const SIBLINGS: &[(&str, &[&str])] = &[
     ("fiber", &["coroutine"]),
     // `sync::mpsc` is the channel under std's names. The channel uses nothing of `sync`: it has a lock of its own.
     ("sync", &["channel"]),
+    // `net::serve` keeps its connections in a group.
+    ("net", &["group"]),
     ("lib", &["macros", "task", "thread", "time"]),
     ("__private", &["lib", "task"]),
     ("macros", &["lib", "__private", "task", "thread", "time"]),

@@ -148,6 +148,8 @@ pub(crate) struct Attributes {
     pub(crate) spawned_at: &'static Location<'static>,
     /// See [`Header::structured`].
     pub(crate) structured: bool,
+    /// It begins with copies of those of its spawner's task-locals that are inherited.
+    pub(crate) inherits: bool,
 }
 
 // SAFETY: the link is written by the queue that the task is in and by nothing else.
@@ -161,7 +163,7 @@ unsafe impl Linked for Header {
 impl Header {
     /// A header of a task that has not started, with `refs` references.
     pub(crate) fn new(vtable: &'static Vtable, id: u64, attributes: Attributes, refs: usize) -> Header {
-        let Attributes { name, stack_size, spawned_at, structured } = attributes;
+        let Attributes { name, stack_size, spawned_at, structured, inherits: _ } = attributes;
         Header {
             link: Cell::new(ptr::null()),
             carrier: UnsafeCell::new(None),

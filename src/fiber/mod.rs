@@ -28,6 +28,6 @@ mod state;
 pub(crate) use carrier::{Carrier, Signal};
 pub(crate) use header::{Attributes, FiberRef, Header, Run, Signals, TaskYielder, Vtable};
 pub(crate) use join::{JoinSlot, Settled};
-pub(crate) use locals::{Key, Lookup};
+pub(crate) use locals::{Key, Locals, Lookup};
 pub(crate) use reason::Reason;
 pub(crate) use state::{CANCEL, NOTIFY, Post, State};

@@ -346,6 +346,51 @@ pub(crate) fn yield_now() {
     }
 }
 
+/// The running task lets a new one begin at once, on this worker, and goes on when that one has suspended or ended: before all
+/// others that are ready, unless it has had its share (see [`spend_budget`]).
+///
+/// Nothing is thrown here: the caller has something to return.
+///
+/// # Safety
+/// On a task. The scheduler takes over one reference to `task`, which was never submitted before.
+#[inline(always)]
+pub(crate) unsafe fn let_begin(task: NonNull<Header>) {
+    let (worker, running) = sched::current().expect("a task runs");
+    // SAFETY: by this function's contract; the running task suspends next.
+    let left = unsafe { begin_now(worker, running, task) };
+    suspend(running);
+    end_begin(worker, running, left);
+}
+
+/// What is left of the running task's budget.
+///
+/// # Safety
+/// As [`let_begin`]; the caller suspends `running` next.
+#[inline(never)]
+unsafe fn begin_now(worker: &Worker, running: &Header, task: NonNull<Header>) -> Option<u32> {
+    cancel::look(&worker.unwinding, running);
+    cancel::refuse_in_hook(running);
+    if running.unwinding.get() {
+        worker.unwinding.parked.set(worker.unwinding.parked.get() + 1);
+    }
+    running.reason.set(Reason::Yield as u8);
+    let left = worker.budget.get().checked_sub(1);
+    // SAFETY: by this function's contract.
+    unsafe { worker.submit_first(running, task, left.is_some()) };
+    left
+}
+
+#[inline(never)]
+fn end_begin(worker: &Worker, running: &Header, left: Option<u32>) {
+    if let Some(left) = left {
+        // It was not a turn of its own.
+        worker.budget.set(left);
+    }
+    if running.unwinding.get() {
+        worker.unwinding.parked.set(worker.unwinding.parked.get() - 1);
+    }
+}
+
 /// What an operation that need not wait begins with, so that it is a suspension point all the same. In a seeded run the seed
 /// may let others go first.
 #[inline(always)]

@@ -272,6 +272,32 @@ impl Worker {
         unsafe { self.queue.push(task) };
     }
 
+    /// The running task lets a new one start here, before all that are ready, and goes on after it; or, if not `both`, last. It must
+    /// suspend next.
+    ///
+    /// The two are added to the round, whatever that is: the loop takes them next, and a seeded run does not choose.
+    ///
+    /// # Safety
+    /// `running` runs on this worker, now. The scheduler takes over one reference to `task`, which was never submitted before.
+    pub(crate) unsafe fn submit_first(&self, running: &Header, task: NonNull<Header>, both: bool) {
+        bump(&self.remote.counts.submitted);
+        // SAFETY: alive, by this function's contract.
+        unsafe { task.as_ref() }.local.set(true);
+        self.local_unstarted.set(self.local_unstarted.get() + 1);
+        running.run.set(Run::Queued);
+        let (ready, fresh) = self.round.get();
+        if both {
+            // SAFETY: a running task is in no queue, and a started one lives until it has ended.
+            unsafe { self.queue.push_first(self.running()) };
+        } else {
+            // SAFETY: as above.
+            unsafe { self.queue.push(self.running()) };
+        }
+        // SAFETY: by this function's contract; the reference keeps it alive.
+        unsafe { self.queue.push_first(task) };
+        self.round.set((ready + 1 + usize::from(both), fresh));
+    }
+
     /// From this worker's thread: something has come for a task that lives here. Ready, if it parks for
     /// that; otherwise the signal waits in the header.
     ///

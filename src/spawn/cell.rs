@@ -23,7 +23,8 @@ use core::ptr::NonNull;
 use std::panic::catch_unwind;
 
 use super::id;
-use crate::fiber::{Attributes, FiberRef, Header, Settled, Vtable};
+use super::local::inherited;
+use crate::fiber::{Attributes, FiberRef, Header, Locals, Settled, Vtable};
 use crate::park::{self, Mask, Waiter};
 use crate::util::report;
 
@@ -116,7 +117,10 @@ where
 {
     let vtable =
         const { &Vtable { run: run::<F, T, O>, discard: discard::<F, T, O>, free: free::<F, T, O> } };
-    let header = Header::new(vtable, id::next().get(), attributes, 2);
+    // First: it may call `clone`s, which may panic.
+    let locals = if attributes.inherits { inherited() } else { Locals::new() };
+    let mut header = Header::new(vtable, id::next().get(), attributes, 2);
+    header.locals = locals;
     let cell = Box::leak(Box::new(TaskCell {
         front: Front { header, result: UnsafeCell::new(None::<Ending<T>>) },
         closure: UnsafeCell::new(Some(closure)),
