@@ -19,11 +19,11 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # Errors
 /// Those of [`TcpListener::bind`](layby::net::TcpListener::bind).
-pub fn listen(address: Option<&str>, scheme: &str) -> Result<layby::net::TcpListener, Error> {
+pub fn listen(address: Option<&str>) -> Result<layby::net::TcpListener, Error> {
     let address = address.unwrap_or("127.0.0.1:8080");
     let listener = layby::net::TcpListener::bind(address)
         .map_err(|error| format!("cannot listen on {address:?}: {error}"))?;
-    println!("listening on {scheme}{}", listener.local_addr()?);
+    println!("listening on {}", listener.local_addr()?);
     Ok(listener)
 }
 

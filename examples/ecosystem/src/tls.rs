@@ -62,6 +62,14 @@ pub fn connect(
     name: &str,
     config: Arc<ClientConfig>,
 ) -> Result<ClientStream, Error> {
+    over(TcpStream::connect(address)?, name, config)
+}
+
+/// As [`connect`], over a connection that stands.
+///
+/// # Errors
+/// For what is no name.
+pub fn over(stream: TcpStream, name: &str, config: Arc<ClientConfig>) -> Result<ClientStream, Error> {
     let connection = ClientConnection::new(config, ServerName::try_from(name.to_owned())?)?;
-    Ok(StreamOwned::new(connection, TcpStream::connect(address)?))
+    Ok(StreamOwned::new(connection, stream))
 }

@@ -14,18 +14,23 @@ use flate2::write::GzEncoder;
 use layby::fs::{self, File};
 use layby::go;
 use layby::net::TcpStream;
+use layby::task;
 use layby_ecosystem::{Error, arguments, listen};
 use tar::{Builder, Header};
 
 const USAGE: &str = "archive DIRECTORY [ADDR]    (default 127.0.0.1:8080)";
 
+/// flate2 wants more than the default: see docs/porting.md.
+const STACK: usize = 1 << 20;
+
 fn main() -> Result<(), Error> {
     let arguments = arguments(1..=2, USAGE)?;
     let root: Arc<Path> = Path::new(&arguments[0]).into();
     layby::run(|| {
-        for stream in listen(arguments.get(1).map(String::as_str), "http://")?.incoming() {
+        for stream in listen(arguments.get(1).map(String::as_str))?.incoming() {
             let (stream, root) = (stream?, root.clone());
-            go!(move || {
+            let task = task::Builder::new().stack_size(STACK);
+            go!(task, move || {
                 if let Err(error) = serve(&stream, &root) {
                     eprintln!("a connection ended: {error}");
                 }

@@ -25,7 +25,7 @@ fn main() -> Result<(), Error> {
 }
 
 fn serve(address: Option<&str>) -> Result<(), Error> {
-    for stream in listen(address, "ws://")?.incoming() {
+    for stream in listen(address)?.incoming() {
         let stream = stream?;
         go!(move || {
             if let Err(error) = echo(stream) {
