@@ -125,3 +125,7 @@ mod soundness {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/cancellation.md")]
 mod cancellation {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/porting.md")]
+mod porting {}
