@@ -139,3 +139,7 @@ mod from_asyncio {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/from-go.md")]
 mod from_go {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/porting.md")]
+mod porting {}

@@ -43,6 +43,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "from_asyncio",
             "from_go",
             "guide",
+            "porting",
             "soundness",
             "testing_page",
             "macros",

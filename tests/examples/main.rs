@@ -15,6 +15,7 @@ mod graceful_shutdown;
 mod http_idle;
 mod http_load;
 mod http_server;
+mod listed;
 mod per_worker;
 mod race;
 mod tour;
