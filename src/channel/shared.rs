@@ -9,6 +9,7 @@ use core::ptr::NonNull;
 
 use super::buffer::Block;
 use super::node::{Given, Node, Wakes, wake};
+use super::select::handle::Link;
 use super::state::{Garbage, Put, Reserved, Returned, State, Took};
 use super::{RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
 use crate::park::{self, Claim, Deadline, Outcome, Reason, Wait, Waiter, park, throw_cancelled};
@@ -68,6 +69,15 @@ struct Waiting<'a, T> {
 pub(super) enum Side {
     Send,
     Receive,
+}
+
+/// The wait of a receiver for the message of a select that it has claimed: claimed itself, from the start.
+pub(super) struct Promised;
+
+impl Wait for Promised {
+    fn withdraw(&self) -> bool {
+        false
+    }
 }
 
 impl<T> Wait for Waiting<'_, T> {
@@ -271,13 +281,6 @@ impl<T> Channel<T> {
     #[cold]
     #[inline(never)]
     fn take_owed(&self, message: &Slot<T>) -> Result<T, TryRecvError> {
-        /// Claimed from the start.
-        struct Promised;
-        impl Wait for Promised {
-            fn withdraw(&self) -> bool {
-                false
-            }
-        }
         loop {
             let waiter = Waiter::current();
             let node = Node::plain(&waiter, message.place().cast());
@@ -368,28 +371,44 @@ impl<T> Channel<T> {
         }
     }
 
-    /// Links a select's node, unless the operation would not block: then false.
+    /// A select's operation: links its node; or, if it need not wait, withdraws the select's claim word and, unless it is to
+    /// `watch`, gets it done, under the lock under which it was found so.
     ///
     /// # Safety
-    /// As for [`Waiters::link`](super::node::Waiters::link).
-    pub(super) unsafe fn link(&self, node: &Node, side: Side, watch: bool, claim: &Claim) -> bool {
+    /// As for [`Waiters::link`](super::node::Waiters::link). The node's slot is room for a message, or null in a send.
+    pub(super) unsafe fn link(&self, node: &Node, side: Side, watch: bool, claim: &Claim) -> Link {
         let mut wakes = Wakes::new();
+        let mut garbage = Garbage::new();
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let (ready, own, other) = match side {
             Side::Send => (state.can_send(claim), &mut state.senders, &mut state.receivers),
             Side::Receive => (state.can_receive(claim), &mut state.receivers, &mut state.senders),
         };
-        if !ready {
+        let link = if !ready {
             // SAFETY: says the caller.
             unsafe { own.link(node, watch) };
             if !watch {
                 other.tell(&mut wakes);
             }
-        }
+            Link::Linked
+        } else if !claim.withdraw() {
+            Link::Claimed
+        } else if watch {
+            Link::Ready
+        } else {
+            match side {
+                Side::Send => state.reserve().into(),
+                Side::Receive => {
+                    // SAFETY: a slot with room, says the caller.
+                    let took = unsafe { state.take(node.slot(), Some(node), &mut garbage, &mut wakes) };
+                    took.into()
+                }
+            }
+        };
         drop(guard);
         wakes.fire();
-        !ready
+        link
     }
 
     /// False: it was not linked any more.

@@ -414,6 +414,14 @@ pub(crate) fn spend_budget(cost: u32) {
     }
 }
 
+/// [`spend_budget`] of an operation that has found nothing, and need not have been a suspension point if it had. So that a task which
+/// asks in a loop, until somebody has done something, lets him do it.
+#[cold]
+#[inline(never)]
+pub(crate) fn in_vain() {
+    spend_budget(1);
+}
+
 #[inline(always)]
 fn spend(worker: &Worker, task: &Header, cost: u32) {
     match worker.budget.get().checked_sub(cost) {

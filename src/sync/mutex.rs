@@ -21,8 +21,8 @@ use super::raw::{Mode, RawLock};
 ///
 /// * Where it has to wait, only the calling task waits, not its worker. The guard may live across any call that waits. On a
 ///   thread that is no task it blocks the thread; tasks and threads may share one.
-/// * Waiters are served in order of arrival. Who comes while the next one is being woken may pass it; after three wakes in vain a waiter
-///   is handed the lock by whoever releases it then.
+/// * Waiters are served in order of arrival. Who comes just when the lock is released, or while the next one is being woken, may pass it;
+///   after three wakes in vain a waiter is handed the lock by whoever releases it then.
 /// * It is poisoned by a panic, not by a [cancellation](crate::JoinHandle::cancel): see below. And exactly by the panic of the
 ///   guard's own task, whatever else unwinds on the thread.
 /// * [`try_lock_for`](Mutex::try_lock_for) and [`try_lock_until`](Mutex::try_lock_until) wait with a limit.
@@ -144,13 +144,17 @@ impl<T: ?Sized> Mutex<T> {
         self.guard()
     }
 
-    /// Takes the lock if it is free. Never waits.
+    /// Takes the lock if it is free. Never waits for it; but a task that asks in vain again and again yields now and then.
+    ///
+    /// # Cancellation
+    /// A suspension point if the lock is held.
     ///
     /// # Errors
     /// `WouldBlock` if it is held. `Poisoned`, with the guard, if the mutex is poisoned.
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
         if !self.raw.try_lock(Mode::Write) {
+            park::in_vain();
             return Err(TryLockError::WouldBlock);
         }
         Ok(self.guard()?)
@@ -241,10 +245,11 @@ impl<T: Default> Default for Mutex<T> {
 impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut d = f.debug_struct("Mutex");
-        match self.try_lock() {
-            Ok(guard) => d.field("data", &&*guard),
-            Err(TryLockError::Poisoned(error)) => d.field("data", &&**error.get_ref()),
-            Err(TryLockError::WouldBlock) => d.field("data", &"<locked>"),
+        // Not `try_lock`: who prints does not yield.
+        match self.raw.try_lock(Mode::Write).then(|| self.guard()) {
+            Some(Ok(guard)) => d.field("data", &&*guard),
+            Some(Err(poisoned)) => d.field("data", &&**poisoned.get_ref()),
+            None => d.field("data", &"<locked>"),
         };
         d.field("poisoned", &self.is_poisoned()).finish_non_exhaustive()
     }

@@ -32,8 +32,17 @@
 //! And `WOKEN`'s owner is not in the queue: nothing cancels it before it has tried again (a claimed wait is returned to, rule 6 of `park`).
 //!
 //! # The bound
-//! Waiters are served in order of arrival. One that waits can be passed by others only while it, or the writer before it, is
-//! being woken; after [`PASSES`] wakes in vain the lock is handed to it.
+//! Among themselves, waiters are served in order of arrival. Somebody who comes and runs can pass them, at two moments only:
+//!
+//! 1. From a release to when its thread has the queue's lock: some instructions. Who takes the lock then will release it, and
+//!    see to the queue, in his turn.
+//! 2. From the wake of a writer, the head, until it tries again. It lives through at most [`PASSES`] of these; from then on nobody
+//!    takes the lock before it, and whoever holds it hands it over. A reader is given the lock, not woken to try: for it there is no such moment.
+//!
+//! So what is bounded is the number of wakes in vain, and with it that of the moments 2; how many pass in one moment depends on how long it
+//! lasts. Of moments 1 there may in theory be any number, each a race that the passer wins against a thread on its way, or preempted there. Among the
+//! tasks of one worker there are none, and a moment 2 lasts one round of that worker: there a reader is not passed, and a writer in at
+//! most `PASSES` turns of each of the others.
 //!
 //! # Rejected
 //! * *Hand over at each release*: the lock then waits, held, for the new holder to be switched to, and every other taker with it;

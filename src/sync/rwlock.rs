@@ -21,7 +21,7 @@ use super::raw::{Mode, RawLock};
 /// * Where it has to wait, only the calling task waits, not its worker; on a thread that is no task, the thread.
 /// * Waiters are served in order of arrival, readers that are next together. A reader that comes while a writer waits queues behind
 ///   it, so writers do not starve; nor do readers, since a writer that waits is served after those who came before. Who comes
-///   while a writer is being woken may pass it; after three wakes in vain that writer is handed the lock.
+///   just when the lock is released, or while a writer is being woken, may pass; after three wakes in vain that writer is handed the lock.
 /// * It is poisoned by a panic of a writer, not by a [cancellation](crate::JoinHandle::cancel).
 ///
 /// As with std's, a task that takes a second read lock may wait for a writer that waits for its first.
@@ -130,13 +130,18 @@ impl<T: ?Sized> RwLock<T> {
         self.read_guard()
     }
 
-    /// Takes a read lock if no writer has the lock or waits for it. Never waits.
+    /// Takes a read lock if no writer has the lock or waits for it. Never waits for that; but a task that asks in vain again and
+    /// again yields now and then.
+    ///
+    /// # Cancellation
+    /// A suspension point if it gets nothing.
     ///
     /// # Errors
     /// `WouldBlock` if a writer has it or waits. `Poisoned`, with the guard, if the lock is poisoned.
     #[inline]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
         if !self.raw.try_lock(Mode::Read) {
+            park::in_vain();
             return Err(TryLockError::WouldBlock);
         }
         Ok(self.read_guard()?)
@@ -156,13 +161,17 @@ impl<T: ?Sized> RwLock<T> {
         self.write_guard()
     }
 
-    /// Takes the write lock if nobody has the lock. Never waits.
+    /// Takes the write lock if nobody has the lock. Otherwise as [`try_read`](RwLock::try_read).
+    ///
+    /// # Cancellation
+    /// As [`try_read`](RwLock::try_read).
     ///
     /// # Errors
     /// `WouldBlock` if somebody has it. `Poisoned`, with the guard, if the lock is poisoned.
     #[inline]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         if !self.raw.try_lock(Mode::Write) {
+            park::in_vain();
             return Err(TryLockError::WouldBlock);
         }
         Ok(self.write_guard()?)
@@ -218,10 +227,11 @@ impl<T: Default> Default for RwLock<T> {
 impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut d = f.debug_struct("RwLock");
-        match self.try_read() {
-            Ok(guard) => d.field("data", &&*guard),
-            Err(TryLockError::Poisoned(error)) => d.field("data", &&**error.get_ref()),
-            Err(TryLockError::WouldBlock) => d.field("data", &format_args!("<locked>")),
+        // Not `try_read`: who prints does not yield.
+        match self.raw.try_lock(Mode::Read).then(|| self.read_guard()) {
+            Some(Ok(guard)) => d.field("data", &&*guard),
+            Some(Err(poisoned)) => d.field("data", &&**poisoned.get_ref()),
+            None => d.field("data", &format_args!("<locked>")),
         };
         d.field("poisoned", &self.is_poisoned()).finish_non_exhaustive()
     }

@@ -198,6 +198,24 @@ fn a_downgrade_lets_waiting_readers_in_and_writers_not() {
     }
 }
 
+/// Among the tasks of one worker a reader that waits is not passed at all: it is given the lock when that is released.
+#[test]
+fn a_reader_that_waits_is_next() {
+    let _watchdog = watchdog(20);
+    on(1, || {
+        let lock = Arc::new(RwLock::new(()));
+        let guard = lock.write().unwrap();
+        let other = lock.clone();
+        let reader = go!(move || drop(other.read().unwrap()));
+        (0..3).for_each(|_| task::yield_now()); // it queues
+        drop(guard);
+        assert!(lock.try_write().is_err(), "the reader has it");
+        assert!(!reader.is_finished());
+        reader.join().unwrap();
+        assert!(lock.try_write().is_ok());
+    });
+}
+
 /// Neither starves: readers that always overlap let a writer in, writers that always wait let a reader in.
 #[test]
 fn neither_side_starves_the_other() {
