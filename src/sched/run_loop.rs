@@ -265,6 +265,7 @@ impl Worker {
     /// Every few switches: the clock, the timers, the kernel.
     #[cold]
     fn tick(&self) {
+        bump(&self.remote.counts.ticks);
         let now = self.now();
         let took = now.saturating_sub(self.last_tick.get());
         let length = self.tick_length.get();

@@ -202,6 +202,7 @@ impl Worker {
         let signal_stack = overflow::prepare().map_err(|e| explain(e, "a signal stack"))?;
         let remote = shared.remotes[index];
         remote.set_waker(Box::new(waker));
+        remote.set_clock();
         let now = clock::now_ns();
         Ok(Worker {
             index,
