@@ -30,9 +30,6 @@ fn read(addr: usize) -> u8 {
     unsafe { ptr::with_exposed_provenance::<u8>(addr).read_volatile() }
 }
 
-/// Leaks the slot.
-fn drop_on_purpose(_: Stack) {}
-
 #[test]
 fn stack_is_small_and_stays_on_its_thread() {
     /// Has two candidates for `is`, so that the call is ambiguous, for types that are `Send`.
