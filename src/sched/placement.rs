@@ -24,19 +24,20 @@
 //! That a queue stands still for 100 µs has two reasons. A task computes there: then whoever is idle should take the closures, at
 //! once. Or the kernel does not let the owner run for a moment, on a machine with more to do than processors: then the closures
 //! lose little where they are, and the thief is the one that was spared only just now. Each such theft moves up to half of what was
-//! accepted together, and connections stay where they start. Without rule 7, 446 and 554 of 1,000 connections was the outcome of one run
-//! in twelve on a quiet machine, and beside a busy one most runs failed to be within 450 and 550.
+//! accepted together, and connections stay where they start. Without rule 7, one run in twelve to twenty ended
+//! with less than 450 of 1,000 connections on one of two workers, and more than 550 on the other.
 //!
-//! The processor time that the owner's thread has used without an end of a turn tells the two apart. To ask for it is a system call, but it matters only to a
-//! thief that has more than its share, which most thieves have not: a worker without tasks steals after the first look from whoever has
-//! some. The price is that a worker with many waiting tasks comes to the help of a computing one some milliseconds later, and of one
+//! The processor time that the owner's thread has used in one turn tells the two apart. To ask for it is a system call, but it
+//! matters only to a thief that has more than its share, which most thieves have not: a worker without tasks steals after the first look
+//! from whoever has some. The price is that a worker with many waiting tasks comes to the help of a computing one some milliseconds later, and of one
 //! that is blocked in a system call or by a lock of std's only after [`STUCK_NS`]; both once: as long as the same task keeps the victim,
 //! that is known.
 //!
 //! Rejected: *a thief that takes one closure at a time* (a crowd of short computations would be shared at one for each 100 µs);
 //! *to wait for 10 ms in any case* (beside other busy threads a worker waits for longer than that now and then, and loses all that
-//! it was just handed: one run in sixty failed); *to look at the closures taken alone* (a worker with hundreds of ready tasks
-//! takes none for milliseconds, and another run in sixty failed, by 292 to 708); *to hand stolen closures back* (the victim may be the one that is stuck).
+//! it was just handed: one run in sixty failed); *to look at the closures taken, or at the ticks, instead of turns* (a worker with
+//! hundreds of ready tasks takes no closure for milliseconds, and 64 turns may take as long: each time one run in sixty failed, by 292
+//! to 708 and by 334 to 666); *to hand stolen closures back* (the victim may be the one that is stuck).
 //!
 //! # No closure is forgotten
 //! The only danger is a spawn that sees a watcher which is about to stop. The stopping watcher says so
@@ -102,9 +103,9 @@ struct Seen {
     taken: Cell<u64>,
     /// There were some left.
     waiting: Cell<bool>,
-    /// How often the owner had looked at the clock, between two turns.
-    ticks: Cell<u64>,
-    /// Since when the owner takes no closure, though there are some, and looks at no clock: the first look that found it so.
+    /// In which turn the owner was.
+    turn: Cell<(u64, u32)>,
+    /// Since when the owner is in this turn, with closures in its queue: the first look that found it so.
     still_since: Cell<u64>,
     /// How much processor time its thread had used at some look since then; `u64::MAX`: nobody has asked.
     used: Cell<u64>,
@@ -121,11 +122,11 @@ impl Seen {
         used >= self.used.get() + COMPUTING_NS || now >= self.still_since.get() + STUCK_NS
     }
 
-    /// Whether the owner seems to be where it was at the last look.
+    /// Whether the owner is where it was at the last look.
     fn is_still(&self, owner: &Remote) -> bool {
-        // Relaxed: a hint.
-        let ticks = owner.counts.ticks.load(Ordering::Relaxed);
-        self.waiting.get() && self.taken.get() == owner.fresh.taken_hint() && self.ticks.get() == ticks
+        self.waiting.get()
+            && self.taken.get() == owner.fresh.taken_hint()
+            && self.turn.get() == turn_of(owner)
     }
 
     fn note(&self, owner: &Remote, now: u64) {
@@ -136,8 +137,7 @@ impl Seen {
             self.used.set(u64::MAX);
         }
         self.taken.set(owner.fresh.taken_hint());
-        // Relaxed: a hint.
-        self.ticks.set(owner.counts.ticks.load(Ordering::Relaxed));
+        self.turn.set(turn_of(owner));
         self.waiting.set(waiting);
     }
 }
@@ -273,6 +273,13 @@ impl Shared {
 fn load_of(remote: &Remote) -> usize {
     // Relaxed: a hint.
     remote.counts.started.load(Ordering::Relaxed) + remote.fresh.len_hint()
+}
+
+/// What differs from one turn of a worker to the next. A hint.
+fn turn_of(remote: &Remote) -> (u64, u32) {
+    // Relaxed, both: a hint.
+    let counts = &remote.counts;
+    (counts.ticks.load(Ordering::Relaxed), counts.until_tick.load(Ordering::Relaxed))
 }
 
 /// Up to how many tasks a worker may have beside one that has `others`.

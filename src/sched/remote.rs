@@ -32,7 +32,7 @@ use crate::fiber::Header;
 use crate::reactor::Waker;
 use crate::stack::Room;
 use crate::sys::clock;
-use crate::util::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::util::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::util::lock::Lock;
 
 const AWAKE: u8 = 0;
@@ -89,6 +89,8 @@ pub(super) struct Counts {
     pub(super) slots: AtomicUsize,
     /// How often the worker has looked at the clock between two turns.
     pub(super) ticks: AtomicU64,
+    /// Turns until it does so next. With `ticks`, this tells one turn from another.
+    pub(super) until_tick: AtomicU32,
     /// When the worker last looked at what delays a shutdown.
     pub(super) complained: AtomicU64,
 }

@@ -21,7 +21,8 @@
 //! So a cell costs some three loads and stores to have or to free; nothing is paid for giving back before it is done.
 //!
 //! A chunk with a single cell in use stays, as a page of `malloc`'s would: a spike with a few survivors that are spread all over
-//! gives back less.
+//! gives back less. So does one whose last handles were dropped on a thread that is no worker, and keeps some of the
+//! cells. Without a runtime nobody calls [`trim`]; the next one's workers do.
 //!
 //! Rejected: *`malloc_trim` after a spike* (it is glibc's alone, locks the program's arenas, and looks at whatever else the
 //! program has freed: nobody knows how long); *a list in each chunk for what other threads free* (an atomic operation for each

@@ -33,8 +33,10 @@ fn have(class: Class, count: usize) -> Vec<Sent> {
     assert_eq!(distinct.len(), count);
     for (i, cell) in cells.iter().enumerate() {
         for offset in [0, class.size() - 1] {
-            // SAFETY: within the cell, which was written above.
-            let byte = unsafe { cell.0.add(offset).read() };
+            // SAFETY: within the cell.
+            let byte = unsafe { cell.0.add(offset) };
+            // SAFETY: written above.
+            let byte = unsafe { byte.read() };
             assert_eq!(byte, i as u8, "somebody else has written here");
         }
     }
