@@ -31,7 +31,8 @@ use super::roll_call::RollCall;
 use crate::fiber::Header;
 use crate::reactor::Waker;
 use crate::stack::Room;
-use crate::util::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sys::clock;
+use crate::util::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::util::lock::Lock;
 
 const AWAKE: u8 = 0;
@@ -59,6 +60,8 @@ pub(crate) struct Remote {
     /// Replaced when another worker takes this remote over.
     waker: Lock<Option<Box<dyn Wake>>>,
     pub(super) fresh: Fresh,
+    /// What processor time the worker's thread uses is read from this clock.
+    clock: plain::AtomicI32,
     /// Room for stacks, from threads that have spawned tasks here; and for how many in all, written under the lock.
     donations: Mutex<Vec<Room>>,
     donated: AtomicUsize,
@@ -84,6 +87,10 @@ pub(super) struct Counts {
     pub(super) started: AtomicUsize,
     /// Stacks that the worker can have for the asking, in use or not; but for donations. See `room`.
     pub(super) slots: AtomicUsize,
+    /// How often the worker has looked at the clock between two turns.
+    pub(super) ticks: AtomicU64,
+    /// Turns until it does so next. With `ticks`, this tells one turn from another.
+    pub(super) until_tick: AtomicU32,
     /// When the worker last looked at what delays a shutdown.
     pub(super) complained: AtomicU64,
 }
@@ -117,6 +124,7 @@ impl Remote {
             sleep: AtomicU8::new(AWAKE),
             waker: Lock::new(None),
             fresh: Fresh::default(),
+            clock: plain::AtomicI32::new(-1),
             donations: Mutex::new(Vec::new()),
             donated: AtomicUsize::new(0),
             counts: Counts::default(),
@@ -138,6 +146,7 @@ impl Remote {
         self.counts.submitted.store(0, Ordering::Relaxed);
         self.counts.finished.store(0, Ordering::Relaxed);
         self.counts.started.store(0, Ordering::Relaxed);
+        self.counts.ticks.store(0, Ordering::Relaxed);
         self.counts.complained.store(0, Ordering::Relaxed);
         self.asked.store(Request::Nothing as u8, Ordering::Relaxed);
         drop(self.take_roll_calls());
@@ -182,6 +191,18 @@ impl Remote {
     pub(super) fn has_room(&self, more: usize) -> bool {
         // Relaxed: a hint.
         self.counts.started.load(Ordering::Relaxed) + self.fresh.len_hint() + more < self.room()
+    }
+
+    /// From the worker's thread, before it works.
+    pub(super) fn set_clock(&self) {
+        // Relaxed: a hint. One of another thread is a hint that is wrong.
+        self.clock.store(clock::of_this_thread(), Ordering::Relaxed);
+    }
+
+    /// How much processor time the worker's thread has used. A system call.
+    pub(super) fn processor_ns(&self) -> Option<u64> {
+        // Relaxed: as above.
+        clock::processor_ns(self.clock.load(Ordering::Relaxed))
     }
 
     /// W1 for the inbox.

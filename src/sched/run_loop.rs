@@ -47,8 +47,10 @@ impl Worker {
             if let Some(task) = self.next() {
                 // SAFETY: `next` hands out tasks that are alive and ready, and this is their worker.
                 unsafe { self.resume(task) };
-                let left = self.until_tick.get() - 1;
-                self.until_tick.set(left);
+                let turns = &self.remote.counts.until_tick;
+                // Relaxed: own value, and a hint for others.
+                let left = turns.load(Ordering::Relaxed) - 1;
+                turns.store(left, Ordering::Relaxed);
                 if left == 0 {
                     self.tick();
                 }
@@ -265,6 +267,7 @@ impl Worker {
     /// Every few switches: the clock, the timers, the kernel.
     #[cold]
     fn tick(&self) {
+        bump(&self.remote.counts.ticks);
         let now = self.now();
         let took = now.saturating_sub(self.last_tick.get());
         let length = self.tick_length.get();
@@ -277,7 +280,8 @@ impl Worker {
             length
         };
         self.tick_length.set(length);
-        self.until_tick.set(length);
+        // Relaxed: as in `run`.
+        self.remote.counts.until_tick.store(length, Ordering::Relaxed);
         // Many short slices to a look: the clock is cheap, the kernel is asked by time.
         if took < TICK_NS / 2 && length == LONGEST_TICK {
             return;

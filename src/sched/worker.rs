@@ -36,8 +36,7 @@ pub(crate) struct Worker {
     pub(super) queue: Fifo<Header>,
     /// How many of `queue`, and then of `fresh`, belong to this round.
     pub(super) round: Cell<(usize, usize)>,
-    /// Switches until the next look at the clock, and how many there were since the last.
-    pub(super) until_tick: Cell<u32>,
+    /// How many switches there are from one look at the clock to the next (see `Counts::until_tick`).
     pub(super) tick_length: Cell<u32>,
     pub(super) last_tick: Cell<u64>,
     pub(super) watch: Watch,
@@ -202,6 +201,9 @@ impl Worker {
         let signal_stack = overflow::prepare().map_err(|e| explain(e, "a signal stack"))?;
         let remote = shared.remotes[index];
         remote.set_waker(Box::new(waker));
+        remote.set_clock();
+        // Relaxed: own value.
+        remote.counts.until_tick.store(1, Ordering::Relaxed);
         let sim = shared.config.seed.map(Sim::new);
         let now = sim.as_ref().map_or_else(clock::now_ns, Sim::now);
         Ok(Worker {
@@ -210,7 +212,6 @@ impl Worker {
             task: Cell::new(ptr::null()),
             queue: Fifo::default(),
             round: Cell::new((0, 0)),
-            until_tick: Cell::new(1),
             tick_length: Cell::new(1),
             last_tick: Cell::new(now),
             watch: Watch::new(shared.workers()),

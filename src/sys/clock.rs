@@ -19,6 +19,24 @@ pub(crate) fn coarse_ns() -> u64 {
     read(libc::CLOCK_MONOTONIC_COARSE)
 }
 
+/// The clock of the processor time that the calling thread uses; -1 if it has none. Any thread may read it.
+pub(crate) fn of_this_thread() -> libc::clockid_t {
+    let mut clock = -1;
+    // SAFETY: no preconditions.
+    let this = unsafe { libc::pthread_self() };
+    // SAFETY: the calling thread is alive, and `clock` is a live, writable clock id.
+    let result = unsafe { libc::pthread_getcpuclockid(this, &raw mut clock) };
+    if result == 0 { clock } else { -1 }
+}
+
+/// What a thread's clock shows; None if the thread has ended. A system call.
+pub(crate) fn processor_ns(clock: libc::clockid_t) -> Option<u64> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a live, writable timespec, and the kernel keeps nothing of it.
+    let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    (result == 0).then(|| (time.tv_sec as u64).wrapping_mul(NANOS_PER_SEC).wrapping_add(time.tv_nsec as u64))
+}
+
 #[inline(always)]
 fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -76,6 +94,20 @@ mod tests {
         let elapsed = Duration::from_nanos(now_ns() - start);
         let outer = outer.elapsed();
         assert!(inner <= elapsed && elapsed <= outer);
+    }
+
+    #[test]
+    fn a_threads_clock_shows_what_it_has_computed() {
+        let clock = of_this_thread();
+        let elsewhere = || std::thread::scope(|scope| scope.spawn(|| processor_ns(clock)).join().unwrap());
+        let (before, from) = (elsewhere().unwrap(), Instant::now());
+        while processor_ns(clock).unwrap() < before + 2_000_000 {
+            assert!(from.elapsed() < Duration::from_secs(10));
+        }
+        assert!(elsewhere().unwrap() >= before + 2_000_000);
+        assert_eq!(processor_ns(-1), None);
+        let of_the_dead = std::thread::spawn(of_this_thread).join().unwrap();
+        assert_eq!(processor_ns(of_the_dead), None);
     }
 
     #[test]

@@ -127,6 +127,15 @@ pub(crate) unsafe fn discard(start: NonNull<u8>, len: usize) {
     unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_DONTNEED) };
 }
 
+/// How many bytes of the range are in memory.
+#[cfg(test)]
+pub(crate) fn resident(start: NonNull<u8>, len: usize) -> usize {
+    let mut pages = vec![0_u8; len.div_ceil(page_size())];
+    // SAFETY: `pages` has a byte for each page of the range; nothing else is written.
+    check(unsafe { libc::mincore(start.as_ptr().cast(), len, pages.as_mut_ptr()) }).expect("it is mapped");
+    pages.iter().filter(|&&page| page & 1 != 0).count() * page_size()
+}
+
 /// Whether [`guard_marker`] works here. Tried once, on a page of its own.
 ///
 /// It is not enough that the call succeeds: emulators (qemu-user) answer yes to any advice that
