@@ -363,3 +363,31 @@ fn cancels_race_with_ends_and_wakes() {
         });
     }
 }
+
+/// tokio, task_abort.rs: `remote_abort_local_set_3929`: cancelled from another thread, what is not `Send` is dropped on its own.
+#[test]
+fn what_is_not_send_is_dropped_at_home() {
+    struct AtHome(std::rc::Rc<std::thread::ThreadId>);
+    impl Drop for AtHome {
+        fn drop(&mut self) {
+            assert_eq!(*self.0, std::thread::current().id());
+        }
+    }
+    let _watchdog = watchdog(20);
+    for n in workers() {
+        on(n, || {
+            for started in [false, true] {
+                let local = AtHome(std::rc::Rc::new(std::thread::current().id()));
+                let task = task::spawn_local(move || {
+                    let _local = local;
+                    layby::sleep(Duration::MAX);
+                });
+                if started {
+                    layby::yield_now();
+                }
+                std::thread::scope(|scope| scope.spawn(|| task.cancel()).join().unwrap());
+                assert!(task.join().unwrap_err().is_cancelled());
+            }
+        });
+    }
+}

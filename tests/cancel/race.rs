@@ -26,7 +26,7 @@ fn everywhere(f: impl Fn() + Sync) {
     f();
 }
 
-/// tokio, macros_select.rs; asyncio: `wait(FIRST_COMPLETED)`; Loom, ShutdownOnSuccess: `testShutdownOnSuccess1`.
+/// tokio, macros_select.rs: `one_ready`; JDK 21, StructuredTaskScopeTest: `testShutdownOnSuccess2` to `4` (but a failure is a finish, too).
 #[test]
 fn the_first_wins_and_the_others_have_ended() {
     let _watchdog = watchdog(30);
@@ -156,7 +156,7 @@ fn cancelled_and_timed_out_with_their_caller() {
     });
 }
 
-/// asyncio: `gather` without `return_exceptions`, and TaskGroup: the others are cancelled. Loom: ShutdownOnFailure.
+/// tokio, macros_try_join.rs: `err_abort_early`; JDK 21: `testShutdownOnFailure3`; asyncio's `gather` cancels nobody.
 #[test]
 fn try_gather_returns_all_or_the_first_error() {
     let _watchdog = watchdog(30);
@@ -207,7 +207,7 @@ fn a_panic_in_try_gather_cancels_the_others_and_goes_on() {
     });
 }
 
-/// tokio, task_join_set.rs: `test_with_sleep`, `test_abort_on_drop`, `abort_tasks`, `alternating`.
+/// tokio, task_join_set.rs: `test_with_sleep`, `alternating`, `abort_tasks`, `abort_all`, `task_panics`, `join_all`.
 #[test]
 fn group_gives_results_in_order_of_their_ends() {
     let _watchdog = watchdog(30);
@@ -250,6 +250,7 @@ fn group_gives_results_in_order_of_their_ends() {
     }
 }
 
+/// tokio, task_join_set.rs: `test_abort_on_drop`.
 #[test]
 fn a_group_that_is_dropped_cancels_and_one_that_times_out_loses_nothing() {
     let _watchdog = watchdog(30);
@@ -296,4 +297,22 @@ fn groups_and_races_of_many() {
         }
         assert!(won.load(SeqCst) <= 600);
     });
+}
+
+/// tokio, task_join_set.rs: `runtime_gone`: the tasks say that they were cancelled.
+#[test]
+fn a_group_outlives_its_runtime() {
+    let _watchdog = watchdog(20);
+    for n in workers() {
+        let mut group = Group::new();
+        on(n, || {
+            for _ in 0..10 {
+                group.spawn(|| sleep(FOREVER));
+            }
+            layby::yield_now();
+        });
+        assert_eq!(group.len(), 10);
+        assert!(group.next().unwrap().unwrap_err().is_cancelled());
+        assert!(group.join_all().into_iter().all(|result| result.unwrap_err().is_cancelled()));
+    }
 }

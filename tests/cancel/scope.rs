@@ -52,7 +52,8 @@ fn children_borrow_and_have_ended() {
     });
 }
 
-/// trio: `test_nursery_main_block_error_basic`; Loom, StructuredTaskScope: `testShutdownInterruptsThreads`.
+/// trio, _core/_tests/test_run.py: `test_nursery_main_block_error_basic`; JDK 21, StructuredTaskScopeTest:
+/// `testShutdownInterruptsThreads1`.
 #[test]
 fn a_panic_of_the_body_cancels_the_children() {
     let _watchdog = watchdog(30);
@@ -129,7 +130,7 @@ fn the_panic_of_the_body_goes_before_those_of_the_children() {
     });
 }
 
-/// trio: `test_cancel_edge_cases`, Loom: an interrupt of the owner. The parent is in the body, or waits at the end.
+/// trio: `test_cancel_inheritance`; JDK: `testForkAfterJoinInterrupted`, an interrupt of the owner. The parent is in the body, or waits at the end.
 #[test]
 fn a_cancel_of_the_parent_reaches_every_leaf_and_is_waited_for() {
     let _watchdog = watchdog(30);
@@ -220,7 +221,7 @@ fn an_unjoined_panic_goes_before_a_cancellation() {
     }
 }
 
-/// trio: `nursery.cancel_scope.cancel()`; the body goes on.
+/// trio: `nursery.cancel_scope.cancel()`, but the body goes on; JDK: `testForkAfterCancel2`, what is forked then does not run.
 #[test]
 fn cancel_ends_the_children_those_to_come_and_not_the_body() {
     let _watchdog = watchdog(30);
