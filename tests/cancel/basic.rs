@@ -1,6 +1,6 @@
 //! Cancelling through a `JoinHandle`: when, and where it is delivered. (The unwinding: `cancel_unwind.rs`.)
 
-use crate::common::{Drops, on, watchdog, workers, yield_until};
+use crate::common::{Drops, on, waiting_in, watchdog, workers, yield_until};
 use layby::JoinHandle;
 use layby::net::{TcpListener, TcpStream};
 use layby::task;
@@ -8,19 +8,6 @@ use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
-
-/// A task that sets the flag it is given, and then waits in `f`; already in it, as far as that can be known.
-fn waiting_in<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let set = flag.clone();
-    let task = layby::spawn(move || {
-        set.store(true, SeqCst);
-        f()
-    });
-    yield_until(|| flag.load(SeqCst));
-    (0..5).for_each(|_| layby::yield_now());
-    task
-}
 
 #[test]
 fn before_the_start_the_closure_never_runs_and_is_dropped_once() {

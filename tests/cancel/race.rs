@@ -2,7 +2,9 @@
 
 #![allow(clippy::unit_arg, reason = "`Ok(sleep(…))` says what is meant")]
 
-use crate::common::{Drops, OnDrop, message, on, quiet_panics, watchdog, workers};
+use crate::common::{
+    Drops, OnDrop, everywhere_and_seeded, message, on, quiet_panics, seeded, watchdog, workers,
+};
 use layby::task::{self, Group};
 use layby::{go, race, sleep, testing, timeout, try_gather};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,25 +14,11 @@ use std::time::Duration;
 const SEC: Duration = Duration::from_secs(1);
 const FOREVER: Duration = Duration::MAX;
 
-fn seeded(f: impl Fn()) {
-    for seed in 0..10 {
-        testing::run(seed, &f);
-    }
-}
-
-fn everywhere(f: impl Fn() + Sync) {
-    seeded(&f);
-    for n in workers() {
-        on(n, &f);
-    }
-    f();
-}
-
 /// tokio, macros_select.rs: `one_ready`; JDK 21, StructuredTaskScopeTest: `testShutdownOnSuccess2` to `4` (but a failure is a finish, too).
 #[test]
 fn the_first_wins_and_the_others_have_ended() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let drops = Drops::new();
         let winner = race((0..20).map(|i| {
             let drops = &drops;
@@ -88,7 +76,7 @@ fn panics_and_a_race_of_nobody() {
     let _watchdog = watchdog(30);
     quiet_panics();
     crate::common::quiet_panics_that_say("a race of nobody");
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let drops = Drops::new();
         let caught = catch_unwind(AssertUnwindSafe(|| {
             race!(
@@ -124,7 +112,7 @@ fn panics_and_a_race_of_nobody() {
 #[test]
 fn cancelled_and_timed_out_with_their_caller() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let drops = Drops::new();
         let limit = Duration::from_millis(5);
         let lanes = |_| {
@@ -160,7 +148,7 @@ fn cancelled_and_timed_out_with_their_caller() {
 #[test]
 fn try_gather_returns_all_or_the_first_error() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let numbers = [1, 2, 3];
         assert_eq!(try_gather(numbers.iter().map(|n| move || Ok::<_, ()>(n * n))), Ok(vec![1, 4, 9]));
         assert_eq!(try_gather(Vec::<fn() -> Result<u8, ()>>::new()), Ok(vec![]));
@@ -199,7 +187,7 @@ fn try_gather_returns_all_or_the_first_error() {
 fn a_panic_in_try_gather_cancels_the_others_and_goes_on() {
     let _watchdog = watchdog(30);
     quiet_panics();
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let caught = catch_unwind(|| -> Result<((), ()), ()> {
             layby::try_gather!(Ok(sleep(FOREVER)), panic!("expected: child"))
         });

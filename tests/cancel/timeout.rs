@@ -22,7 +22,7 @@
 //! | none: types see to it | `test_timeout_already_entered`, `_double_enter`, `_finished`, `_not_entered`; ; `test_invalid_access_unentered`, `test_timeouts_raise_value_error` |
 //! | none: a timeout works without a task | `test_timeout_without_task` |
 
-use crate::common::{Drops, OnDrop, on, quiet_panics, watchdog, workers, yield_until};
+use crate::common::{Drops, OnDrop, on, quiet_panics, seeded, watchdog, workers, yield_until};
 use layby::task;
 use layby::time::Instant;
 use layby::{Elapsed, shield, sleep, testing, timeout, timeout_at, timeout_with};
@@ -36,13 +36,6 @@ use std::time::Duration;
 const SEC: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const FOREVER: Duration = Duration::MAX;
-
-/// In virtual time, by some seeds; and on a plain thread, where `f` must be quick.
-fn seeded(f: impl Fn()) {
-    for seed in 0..10 {
-        testing::run(seed, &f);
-    }
-}
 
 #[test]
 fn in_time_the_value_late_the_error() {

@@ -17,10 +17,10 @@
 
 #![allow(clippy::unit_arg, reason = "`Ok(sleep(…))` says what is meant")]
 
-use crate::common::{Drops, OnDrop, message, on, quiet_panics, watchdog, workers};
+use crate::common::{Drops, OnDrop, everywhere_and_seeded, message, on, quiet_panics, seeded, watchdog};
 use layby::net::{TcpListener, TcpStream};
 use layby::task::{self, Failure, ScopeError, TryScope};
-use layby::{go, shield, sleep, testing, timeout, try_scope};
+use layby::{go, shield, sleep, timeout, try_scope};
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -29,25 +29,11 @@ use std::time::Duration;
 const SEC: Duration = Duration::from_secs(1);
 const FOREVER: Duration = Duration::MAX;
 
-fn seeded(f: impl Fn()) {
-    for seed in 0..10 {
-        testing::run(seed, &f);
-    }
-}
-
-fn everywhere(f: impl Fn() + Sync) {
-    seeded(&f);
-    for n in workers() {
-        on(n, &f);
-    }
-    f();
-}
-
 /// asyncio: `test_taskgroup_01`; JDK 21, StructuredTaskScopeTest: `testShutdownOnFailure2`.
 #[test]
 fn without_failure_the_bodys_value() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let total = AtomicUsize::new(0);
         let result = try_scope(|s| {
             for i in 0..10 {
@@ -66,7 +52,7 @@ fn without_failure_the_bodys_value() {
 #[test]
 fn the_first_failure_cancels_siblings_and_body() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let drops = Drops::new();
         let reached = AtomicUsize::new(0);
         let result = try_scope(|s| {
@@ -99,7 +85,7 @@ fn the_first_failure_cancels_siblings_and_body() {
 #[test]
 fn a_child_fails_while_the_parent_waits_at_the_end_or_joins() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let result = try_scope(|s| {
             s.spawn(|| Ok(sleep(FOREVER)));
             s.spawn(|| Err::<(), _>(3));
@@ -157,7 +143,7 @@ fn all_failures_are_kept_in_their_order() {
 #[test]
 fn an_error_of_the_body_cancels_the_children() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let drops = Drops::new();
         let result = try_scope(|s| {
             let token = drops.token();
@@ -178,7 +164,7 @@ fn an_error_of_the_body_cancels_the_children() {
 fn a_panic_of_the_body_is_rethrown() {
     let _watchdog = watchdog(30);
     quiet_panics();
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let caught = catch_unwind(AssertUnwindSafe(|| {
             try_scope::<_, (), ()>(|s| {
                 s.spawn(|| Ok(sleep(FOREVER)));
@@ -245,7 +231,7 @@ fn a_cancellation_or_a_timeout_from_outside_goes_on_outwards() {
 #[test]
 fn nested() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let result = try_scope(|outer| {
             outer.spawn(|| Ok(layby::yield_now()));
             let inner = try_scope(|inner| {
@@ -353,7 +339,7 @@ fn the_body_on_a_thread_is_ended_wherever_it_waits() {
 #[test]
 fn cancel_is_no_failure() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let result = try_scope(|s| {
             let child = s.spawn(|| Ok(sleep(FOREVER)));
             let other = s.spawn(|| Ok(sleep(FOREVER)));
