@@ -68,6 +68,10 @@ plant frame_tripped_against_close park/frames.rs 's/if self.tripped.swap\(true, 
 
 # Scopes.
 plant scope_two_ends scope/block.rs 's/true => core::mem::replace\(&mut state.waiter, ptr::null\(\)\)/true => ptr::null()/'
+plant scope_a_cancel_of_the_parent_against_its_opening park/nest.rs 's/if task.state.is_cancelled\(\)/if false/'
+plant scope_a_cancel_of_the_parent_against_its_opening sched/cancel.rs 's/tell\(task\);\n    if task.nests.any\(\) \{\n        go_down\(vec!\[task.clone\(\)\]\);\n    \}/if task.nests.any() { go_down(vec![task.clone()]); }\n    tell(task);/'
+plant scope_a_cancel_of_the_parent_against_its_opening scope/block.rs 's/        !state.cancelled\n/        true\n/'
+plant scope_a_cancel_of_the_parent_against_its_closing fiber/nest.rs 's/innermost.0 = nest.outer.get\(\);//'
 plant scope_two_ends scope/block.rs 's/if state.is_empty\(\) \{\s*return false;\s*\}//'
 
 # Select.

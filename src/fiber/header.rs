@@ -9,6 +9,7 @@ use core::ptr::{self, NonNull};
 use super::carrier::{Carrier, Order, Signal};
 use super::join::JoinSlot;
 use super::locals::Locals;
+use super::nest::Nests;
 use super::state::{self, State};
 use crate::coroutine::Yielder;
 use crate::util::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
@@ -122,6 +123,8 @@ pub(crate) struct Header {
     refs: AtomicUsize,
     /// The one that waits for the end.
     pub(crate) join: JoinSlot<()>,
+    /// Where it has children.
+    pub(crate) nests: Nests,
     /// The home worker's shared part, as the scheduler knows it; null before the start. Written once by
     /// the home worker.
     pub(crate) home: AtomicPtr<()>,
@@ -191,6 +194,7 @@ impl Header {
             inbox_link: AtomicPtr::new(ptr::null_mut()),
             refs: AtomicUsize::new(refs),
             join: JoinSlot::new(),
+            nests: Nests::new(),
             home: AtomicPtr::new(ptr::null_mut()),
             vtable,
             id,

@@ -21,6 +21,7 @@ mod join;
 mod locals;
 #[cfg(all(test, loom))]
 pub(crate) mod loom;
+mod nest;
 pub(crate) mod overflow;
 mod reason;
 mod state;
@@ -29,5 +30,6 @@ pub(crate) use carrier::{Carrier, Signal};
 pub(crate) use header::{Attributes, FiberRef, Header, Run, Signals, TaskYielder, Vtable};
 pub(crate) use join::{JoinSlot, Settled};
 pub(crate) use locals::{Key, Locals, Lookup};
+pub(crate) use nest::{Batch, Brood, Nest};
 pub(crate) use reason::Reason;
 pub(crate) use state::{CANCEL, NOTIFY, Post, State};

@@ -26,7 +26,7 @@
 //!    deadline and `CANCEL` make the task ready as well; it then *withdraws*: tries to unlink its own node.
 //!    Won: timed out, or cancelled. Lost: the node was claimed, so a wake is coming, and the task waits
 //!    for that one; it returns what it was given.
-//! 7. **Cancel.** `cancel` sets the sticky flag and pushes `CANCEL`. `park` looks at the flag after linking
+//! 7. **Cancel.** `cancel` sets the sticky flag and pushes `CANCEL` (and then goes on with the task's children: `fiber::nest`). `park` looks at the flag after linking
 //!    and before suspending; a flag set later finds the message behind it. Both lead to a withdrawal.
 //! 8. **Tokens.** `unpark` has no node: it sets the task's token and posts `NOTIFY`, with a reference. The
 //!    token is what counts; a `NOTIFY` that comes to a task in another wait makes nothing ready and is kept until
@@ -58,6 +58,7 @@ mod fd;
 mod frames;
 #[cfg(all(test, loom))]
 pub(crate) mod loom;
+mod nest;
 mod open;
 mod refusal;
 mod thread;
@@ -67,18 +68,22 @@ use core::ptr::NonNull;
 use std::sync::Arc;
 
 pub(crate) use self::cancel::{
-    Close, Mask, begin_throw, cancel, is_cancellation, is_cancelled, is_throw, panicking, panicking_by_panic,
+    Close, Mask, begin_throw, is_cancellation, is_cancelled, is_throw, panicking, panicking_by_panic,
     rethrow, set_unwinding, throw_cancelled, unwinding,
 };
 pub(crate) use self::claim::Claim;
 pub(crate) use self::deadline::Deadline;
 pub(crate) use self::fd::{fd_wait, on_task, with_reactor};
 pub(crate) use self::frames::{Caught, Frame, Tripwire, enclose};
+pub(crate) use self::nest::nested;
+#[cfg(all(test, loom))]
+pub(crate) use self::nest::open;
 pub(crate) use self::open::{Here, Open, panics_for_sure};
 pub(crate) use self::refusal::refuse_if_due;
 pub(crate) use self::thread::{Parker, ThreadTask, time_left};
 pub(crate) use self::token::{park_for_token, unpark};
 pub(crate) use crate::fiber::Reason;
+pub(crate) use crate::sched::{cancel, cancel_brood};
 
 use crate::fiber::{Header, Run, Signal, Signals};
 use crate::sched::{self, TimerOwner, Unwinding, Worker};

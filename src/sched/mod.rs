@@ -39,6 +39,7 @@
 //! push. The race between falling asleep and a push is closed by fences on both sides ([`remote`]).
 //! Placement over several workers is in [`placement`]. When nothing can ever wake anything again, [`deadlock`] says so.
 
+mod cancel;
 mod config;
 mod deadlock;
 mod fresh;
@@ -60,6 +61,7 @@ mod start;
 mod trim;
 mod worker;
 
+pub(crate) use cancel::{cancel, cancel_brood, post};
 pub(crate) use config::{Config, check_stack_size};
 pub(crate) use deadlock::{PoolThread, begin_job, end_job};
 pub(crate) use listing::Sighting;

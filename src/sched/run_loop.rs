@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::thread;
 
 use super::TICK_NS;
+use super::cancel::cancel;
 use super::listing::Sighting;
 use super::remote::bump;
 use super::shared::Phase;
@@ -430,10 +431,8 @@ impl Worker {
         self.remote.counts.complained.store(now, Ordering::Relaxed);
         self.each_started(|task| {
             if self.is_cancelled_by_shutdown(task) {
-                // SAFETY: it occupies a stack of this worker, so it is alive and at home here.
-                unsafe { task.as_ref() }.state.set_cancelled();
-                // SAFETY: as above.
-                unsafe { self.signal(task, Signals::CANCEL) };
+                // SAFETY: it occupies a stack of this worker, so it is alive.
+                cancel(&unsafe { FiberRef::share(task) });
             }
         });
     }

@@ -23,9 +23,6 @@ pub use self::local::{AccessError, LocalKey, inherited_key, local_key, task_loca
 pub use self::task::{Task, check_cancelled, current, is_cancellation, is_cancelled, panicking};
 pub use self::task::{park, park_timeout, yield_now};
 
-pub(crate) use self::builder::{
-    Target, failed_to_spawn, plain, spawn_borrowing, spawn_local_borrowing, spawn_local_overseen,
-    spawn_overseen,
-};
+pub(crate) use self::builder::{Target, failed_to_spawn, plain, spawn_local_overseen, spawn_overseen};
 pub(crate) use self::cell::{Failure, Overseer};
 pub(crate) use self::root::{run_on, run_root, spawn_on};
