@@ -13,7 +13,7 @@ use super::select::handle::Link;
 use super::state::{Garbage, Put, Reserved, Returned, State, Took};
 use super::{RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
 use crate::park::{self, Claim, Deadline, Outcome, Reason, Wait, Waiter, park, throw_cancelled};
-use crate::util::atomic::{AtomicUsize, Ordering};
+use crate::util::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::util::spin::SpinLock;
 
 pub(super) struct Channel<T> {
@@ -21,6 +21,8 @@ pub(super) struct Channel<T> {
     capacity: Option<usize>,
     senders: AtomicUsize,
     receivers: AtomicUsize,
+    /// Whether the last receive had to wait. If so, the next one does not try first: it would take the lock twice.
+    receive_waits: AtomicBool,
 }
 
 // SAFETY: messages pass from thread to thread, which `T: Send` allows; no two threads refer to one. Nodes are touched by
@@ -94,6 +96,7 @@ impl<T> Channel<T> {
             capacity,
             senders: AtomicUsize::new(1),
             receivers: AtomicUsize::new(1),
+            receive_waits: AtomicBool::new(false),
         }
     }
 
@@ -208,11 +211,14 @@ impl<T> Channel<T> {
     pub(super) fn recv(&self, deadline: impl FnOnce() -> Deadline) -> Result<T, RecvTimeoutError> {
         park::spend_budget(1);
         let message = Slot::empty();
-        match self.take(&message) {
-            // SAFETY: `take` says so.
-            Took::Message => return Ok(unsafe { message.take() }),
-            Took::Disconnected => return Err(RecvTimeoutError::Disconnected),
-            Took::Empty | Took::Owed | Took::Promised => {}
+        // Relaxed: a guess, either way is right.
+        if !self.receive_waits.load(Ordering::Relaxed) {
+            match self.take(&message) {
+                // SAFETY: `take` says so.
+                Took::Message => return Ok(unsafe { message.take() }),
+                Took::Disconnected => return Err(RecvTimeoutError::Disconnected),
+                Took::Empty | Took::Owed | Took::Promised => {}
+            }
         }
         let deadline = deadline();
         loop {
@@ -274,6 +280,11 @@ impl<T> Channel<T> {
         // SAFETY: the slot has room; the node is new, and its frame ends the wait before it goes.
         let took = unsafe { self.state.lock().take_or_link(node, &mut garbage, &mut wakes) };
         wakes.fire();
+        let waits = took == Took::Empty;
+        // Relaxed: as in `recv`. The look first spares the cache line.
+        if self.receive_waits.load(Ordering::Relaxed) != waits {
+            self.receive_waits.store(waits, Ordering::Relaxed);
+        }
         took
     }
 

@@ -11,6 +11,7 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 use crate::park::{self, Deadline};
 use crate::util::atomic::const_fn;
 
+use super::common::{exclusive, shared, value};
 use super::poison::Since;
 use super::raw::{Mode, RawLock};
 
@@ -50,8 +51,7 @@ pub struct RwLock<T: ?Sized> {
 unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
 // SAFETY: readers on several threads share the value (`Sync`), and a writer may take it along (`Send`).
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
-impl<T: ?Sized> UnwindSafe for RwLock<T> {}
-impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
+value!(RwLock);
 
 /// The read lock of a [`RwLock`], held until this is dropped. Like [`std::sync::RwLockReadGuard`].
 ///
@@ -70,9 +70,6 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
     _not_send: PhantomData<&'a T>,
 }
 
-// SAFETY: a shared guard gives shared references to the value, and nothing else.
-unsafe impl<T: ?Sized + Sync> Sync for RwLockReadGuard<'_, T> {}
-
 /// The write lock of a [`RwLock`], held until this is dropped. Like [`std::sync::RwLockWriteGuard`].
 ///
 /// It stays on its thread:
@@ -89,9 +86,6 @@ pub struct RwLockWriteGuard<'a, T: ?Sized> {
     _not_send: PhantomData<*const ()>,
 }
 
-// SAFETY: a shared guard gives shared references to the value, and nothing else.
-unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
-
 impl<T> RwLock<T> {
     const_fn! {
         /// An unlocked lock around `value`.
@@ -99,14 +93,6 @@ impl<T> RwLock<T> {
         pub const fn new(value: T) -> RwLock<T> {
             RwLock { raw: RawLock::new(), data: UnsafeCell::new(value) }
         }
-    }
-
-    /// The value.
-    ///
-    /// # Errors
-    /// If the lock is poisoned; the value is in the error.
-    pub fn into_inner(self) -> LockResult<T> {
-        self.raw.poison.result(self.data.into_inner())
     }
 }
 
@@ -177,26 +163,6 @@ impl<T: ?Sized> RwLock<T> {
         Ok(self.write_guard()?)
     }
 
-    /// Whether the lock is poisoned.
-    #[inline]
-    pub fn is_poisoned(&self) -> bool {
-        self.raw.poison.get()
-    }
-
-    /// Takes the poison away.
-    #[inline]
-    pub fn clear_poison(&self) {
-        self.raw.poison.clear();
-    }
-
-    /// The value; the exclusive reference is lock enough.
-    ///
-    /// # Errors
-    /// If the lock is poisoned; the reference is in the error.
-    pub fn get_mut(&mut self) -> LockResult<&mut T> {
-        self.raw.poison.result(self.data.get_mut())
-    }
-
     /// The caller has just taken a read lock.
     #[inline]
     fn read_guard(&self) -> LockResult<RwLockReadGuard<'_, T>> {
@@ -209,18 +175,6 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     fn write_guard(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
         self.raw.poison.result(RwLockWriteGuard { lock: self, since: Since::now(), _not_send: PhantomData })
-    }
-}
-
-impl<T> From<T> for RwLock<T> {
-    fn from(value: T) -> RwLock<T> {
-        RwLock::new(value)
-    }
-}
-
-impl<T: Default> Default for RwLock<T> {
-    fn default() -> RwLock<T> {
-        RwLock::new(T::default())
     }
 }
 
@@ -271,24 +225,6 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     }
 }
 
-impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        // SAFETY: locked.
-        unsafe { &*self.lock.data.get() }
-    }
-}
-
-impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: locked, and the guard is borrowed exclusively.
-        unsafe { &mut *self.lock.data.get() }
-    }
-}
-
 impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
@@ -297,35 +233,6 @@ impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     }
 }
 
-impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        self.lock.raw.poison.leave(self.since);
-        // SAFETY: the guard is the write lock.
-        unsafe { self.lock.raw.unlock(Mode::Write) };
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockReadGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: ?Sized + fmt::Display> fmt::Display for RwLockReadGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: ?Sized + fmt::Display> fmt::Display for RwLockWriteGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
+exclusive!(RwLockWriteGuard);
+shared!(RwLockReadGuard);
+shared!(RwLockWriteGuard);

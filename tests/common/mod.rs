@@ -240,3 +240,30 @@ pub(crate) fn waiting_in<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'stat
     (0..5).for_each(|_| layby::yield_now());
     task
 }
+
+/// So many tasks of `f`, which is told which one it is.
+pub(crate) fn spawn_each(
+    count: usize,
+    f: impl Fn(usize) + Send + Sync + 'static,
+) -> Vec<layby::JoinHandle<()>> {
+    let f = std::sync::Arc::new(f);
+    (0..count)
+        .map(|i| {
+            let f = f.clone();
+            layby::spawn(move || f(i))
+        })
+        .collect()
+}
+
+/// Cancels some of `tasks`, one now, one later, and sees each of them end. `below(n)` is a random number below n.
+pub(crate) fn cancel_some(tasks: Vec<layby::JoinHandle<()>>, mut below: impl FnMut(usize) -> usize) {
+    for task in &tasks {
+        (0..below(8)).for_each(|_| layby::yield_now());
+        if below(2) == 0 {
+            task.cancel();
+        }
+    }
+    for task in tasks {
+        assert!(task.join().map_or_else(|error| error.is_cancelled(), |()| true));
+    }
+}

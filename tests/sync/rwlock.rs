@@ -2,7 +2,7 @@
 
 #![cfg(not(loom))] // whose atomics are not for statics
 
-use crate::common::{Rng, on, watchdog, workers, yield_until};
+use crate::common::{Rng, cancel_some, on, watchdog, workers, yield_until};
 use layby::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use layby::testing::{self, random};
 use layby::{go, task};
@@ -274,15 +274,7 @@ fn nothing_is_lost_by_any_seed() {
                     })
                 })
                 .collect();
-            for task in &tasks {
-                (0..random() % 8).for_each(|_| task::yield_now());
-                if random().is_multiple_of(2) {
-                    task.cancel();
-                }
-            }
-            for task in tasks {
-                assert!(task.join().map_or_else(|error| error.is_cancelled(), |()| true));
-            }
+            cancel_some(tasks, |n| random() as usize % n);
             assert_eq!(*lock.try_write().expect("free"), written.load(SeqCst));
         });
     }
@@ -316,15 +308,7 @@ fn nothing_is_lost_on_real_workers() {
                         })
                     })
                     .collect();
-                for task in &tasks {
-                    task::yield_now();
-                    if rng.below(2) == 0 {
-                        task.cancel();
-                    }
-                }
-                for task in tasks {
-                    assert!(task.join().map_or_else(|error| error.is_cancelled(), |()| true));
-                }
+                cancel_some(tasks, |n| rng.below(n));
             });
             assert_eq!(*lock.try_write().expect("free"), written.load(SeqCst), "seed {seed}");
         }

@@ -43,8 +43,7 @@ fn with_one(f: impl Fn(usize) -> Option<u32> + Send + Sync + 'static) -> [Option
 
 /// Two selects face each other: each sends where the other receives. They meet on one of the channels.
 ///
-/// Seen to fail: with a node that is linked without a look at who waits on the other side (both wait for ever), with a swap in
-/// place of `claim`'s CAS.
+/// Seen to fail: with a node that is linked without a look at who waits on the other side (both wait for ever).
 #[test]
 fn select_opposite() {
     check("select: two, opposite", 4, || {
