@@ -212,8 +212,7 @@ struct Runtime {
 
 impl Runtime {
     fn new(workers: usize) -> Arc<Runtime> {
-        let config =
-            Config { workers, stack_size: 0, guard: Guard::Protect, name: String::new(), seed: None };
+        let config = Config::bare(workers, 0);
         let shared = Shared::new(config);
         let eventfds: Vec<Eventfd> = (0..workers).map(|_| Eventfd::default()).collect();
         for (remote, eventfd) in shared.remotes.iter().zip(&eventfds) {

@@ -27,6 +27,7 @@
 
 use core::fmt;
 
+use super::counters::add;
 use super::remote::Remote;
 use super::shared::Shared;
 use super::worker::Worker;
@@ -329,7 +330,10 @@ impl Shared {
             // waiting / (taken / elapsed) > PATIENCE, without the division.
             let slow = u128::from(waiting) * u128::from(elapsed) > u128::from(taken) * u128::from(patience);
             let most = if slow { room(waiting.div_ceil(2) as usize) } else { 0 };
-            if most > 0 && remote.fresh.steal_half(&self.remotes[index].fresh, most) > 0 {
+            let thief = self.remotes[index];
+            let loot = if most > 0 { remote.fresh.steal_half(&thief.fresh, most) } else { 0 };
+            if loot > 0 {
+                add(&thief.published.stolen, loot as u64);
                 return true;
             }
         }

@@ -25,6 +25,7 @@ use std::panic::catch_unwind;
 use super::id;
 use crate::fiber::{Attributes, FiberRef, Header, Settled, Vtable};
 use crate::park::{self, Mask, Waiter};
+use crate::sched;
 use crate::util::report;
 
 /// How a task ended that has no result.
@@ -60,6 +61,7 @@ pub(crate) trait Overseer {
 /// Nobody.
 impl Overseer for () {
     fn unjoined(&self, task: &Header, failure: Failure) {
+        sched::note_unjoined(task);
         report!("task {task}, spawned at {}, has panicked, and nobody has joined it", task.spawned_at);
         drop_quietly(failure, task, "the result");
     }
