@@ -12,7 +12,6 @@ use super::shared::{Phase, Shared};
 use super::{Config, Unwinding};
 use crate::fiber::loom::{Ends, task};
 use crate::fiber::{FiberRef, Header, Run};
-use crate::stack::Guard;
 use crate::util::cell::Cell;
 use crate::util::fifo::Fifo;
 use crate::util::lock::{Condvar, Lock};
