@@ -18,3 +18,4 @@ mod per_worker;
 mod race;
 mod tour;
 mod tree_walk;
+mod watchdog;

@@ -1,10 +1,8 @@
 //! The watchdog, and the rest of debug mode: what is said on stderr, by processes of their own. No test here says how long
 //! something may take at most.
 
-mod common;
-
-use common::{
-    Finished, Process, Rng, alone, example, in_own_process, is_child, quiet_panics, watchdog, workers,
+use crate::common::{
+    Finished, Process, Rng, alone, in_own_process, is_child, quiet_panics, watchdog, workers,
 };
 use layby::runtime::{StackUsage, metrics, stack_usage};
 use layby::{Builder, go, task};
@@ -471,18 +469,4 @@ fn metrics_add_up() {
     }
     // On a thread that is no worker: those of the default runtime.
     assert!(metrics().spawned <= metrics().spawned);
-}
-
-#[test]
-fn the_example_says_who_keeps_the_worker() {
-    let _watchdog = watchdog(60);
-    let names = ["computes", "sleeps", "locks"].map(String::from);
-    let finished = seen(|| Process::run(example("watchdog")), |finished| all_said(finished, &names));
-    assert_eq!(finished.expect_success().stdout, "all three are done\n");
-    for (name, what) in [("computes", " ms: it "), ("sleeps", "blocked in "), ("locks", "blocked in ")] {
-        let (kept, let_go) = said(&finished, name);
-        assert!(kept.iter().any(|line| line.contains(what)), "{name}: {}", finished.stderr);
-        assert_eq!(let_go.len(), 1, "{}", finished.stderr);
-        assert!(kept[0].contains("; 2 other tasks live there"), "{}", finished.stderr);
-    }
 }
