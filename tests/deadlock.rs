@@ -21,6 +21,7 @@ const CASES: &[(&str, fn())] = &[
         tasks_on_many_workers_are_all_listed_and_all_unwound,
     ),
     ("idle_threads_of_the_pool_are_no_hope", idle_threads_of_the_pool_are_no_hope),
+    ("a_watchdog_is_no_hope", a_watchdog_is_no_hope),
     ("a_panic_on_the_way_out_says_more", a_panic_on_the_way_out_says_more),
     ("a_root_that_swallows_it_ends_the_process", a_root_that_swallows_it_ends_the_process),
     ("a_task_that_swallows_it_ends_the_process", a_task_that_swallows_it_ends_the_process),
@@ -191,6 +192,16 @@ fn idle_threads_of_the_pool_are_no_hope() {
         }
     });
     expect_found(&ended, workers().len());
+}
+
+/// Its thread is layby's own, and it sleeps.
+fn a_watchdog_is_no_hope() {
+    let ended = alone("a_watchdog_is_no_hope", || {
+        for n in workers() {
+            stuck(|| Builder::new().workers(n).debug_mode(true).run(|| park_for_ever()));
+        }
+    });
+    expect_found(&ended, 2);
 }
 
 fn a_panic_on_the_way_out_says_more() {

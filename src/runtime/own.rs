@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 
+use super::metrics::Metrics;
 use super::unfinished::Unfinished;
 use crate::blocking;
 use crate::park::{Deadline, Reason};
@@ -84,6 +85,20 @@ impl Runtime {
         T: Send,
     {
         spawn::run_on(&self.shared, f)
+    }
+
+    /// How things stand: see [`Metrics`].
+    ///
+    /// # Examples
+    /// ```
+    /// let runtime = layby::Builder::new().workers(1).build()?;
+    /// runtime.run(|| layby::yield_now());
+    /// let metrics = runtime.metrics();
+    /// assert_eq!((metrics.workers, metrics.spawned), (1, 1));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        Metrics::of(&self.shared)
     }
 
     /// How many workers it has.

@@ -45,6 +45,10 @@
 //! So L4 sees the push: the inbox or the queue is not empty, or A is NOTIFIED or AWAKE; then it fails. Or A sleeps again.
 //! Then A has passed the fence of R4 before the SLEEPING that L4 read, so before L4's fence, and L4 sees that `rests` has moved.
 //!
+//! # Where it is not certain
+//! If everything is at rest and the process has other threads, these may yet wake a task. In debug mode that is worth
+//! a warning with all tasks, once in the process; it costs a program that waits for a thread of its own nothing but that.
+//!
 //! # What then
 //! 1. Every worker of the process lists its tasks on stderr (each its own; the look asks them by [`Request`]s, each of
 //!    which is a push like others: a worker that has one is not at rest).
@@ -85,7 +89,7 @@ static WORK: AtomicU64 = AtomicU64::new(0);
 static LOOKED: AtomicU64 = AtomicU64::new(u64::MAX);
 
 static REGISTRY: Mutex<Registry> =
-    Mutex::new(Registry { workers: Vec::new(), pool_threads: 0, process: 0, unlisted: 0 });
+    Mutex::new(Registry { workers: Vec::new(), pool_threads: 0, process: 0, unlisted: 0, warned: false });
 
 /// The threads that are ours. Its lock is held while the kernel is asked, and by nobody who would be waited for there.
 struct Registry {
@@ -96,6 +100,8 @@ struct Registry {
     process: u32,
     /// Workers that have been asked for their list, and have not given it.
     unlisted: usize,
+    /// It was said, in debug mode, that there may be a deadlock.
+    warned: bool,
 }
 
 struct Member {
@@ -117,6 +123,8 @@ pub(super) enum Request {
     List,
     /// Cancel your tasks.
     Cancel,
+    /// List your tasks, and go on.
+    Show,
 }
 
 /// While it lives, the calling thread counts as a worker.
@@ -195,15 +203,15 @@ pub(super) fn note_work() {
     WORK.fetch_add(1, Ordering::Relaxed);
 }
 
-/// L1 to L4, by a worker that is at rest. True: it is certain, it was said, and every worker was asked to list its
-/// tasks, the caller too.
+/// L1 to L4, by a worker that is at rest. True: it is certain (or, in debug mode, may be), it was said, and every worker was asked
+/// to list its tasks, the caller too.
 pub(super) fn look() -> bool {
     let work = WORK.load(Ordering::Relaxed);
     let mut registry = registry();
     let Some(before) = registry.collect() else { return false };
     if !registry.is_alone() {
         LOOKED.store(work, Ordering::Relaxed);
-        return false;
+        return registry.warn();
     }
     if registry.collect() != Some(before) {
         return false;
@@ -256,6 +264,23 @@ impl Registry {
         let ours = self.workers.len() + self.pool_threads;
         let alone = |status: Status| status.threads == ours && !status.has_signal_handlers();
         self.process == process::id() && Status::read().is_ok_and(alone)
+    }
+
+    /// Only other threads, or a handler of signals, could wake a task. Where a runtime is in debug mode that is said, once in the
+    /// process, and every worker is asked to list its tasks. True: so it was.
+    fn warn(&mut self) -> bool {
+        let debug = self.workers.iter().any(|member| member.shared.is_debug());
+        if self.warned || !debug || self.process != process::id() {
+            return false;
+        }
+        self.warned = true;
+        report!(
+            "every task waits, and layby knows of nothing that could wake one: no timer, no descriptor, no closure on the \
+             blocking pool. Only a thread that is not layby's, or a handler of signals, still could; if none does, this is a \
+             deadlock (debug mode says so once):"
+        );
+        self.workers.iter().for_each(|member| member.remote.ask(Request::Show));
+        true
     }
 
     /// Of the runtimes that were not told yet: the newest with a root, or else the newest with tasks.

@@ -49,6 +49,7 @@
 
 use core::fmt;
 
+use super::counters::add;
 use super::remote::Remote;
 use super::shared::Shared;
 use super::worker::Worker;
@@ -463,7 +464,10 @@ impl Shared {
                 share => share,
             };
             let most = room(share.min(waiting.div_ceil(2) as usize));
-            if most > 0 && remote.fresh.steal_half(&self.remotes[index].fresh, most) > 0 {
+            let thief = self.remotes[index];
+            let loot = if most > 0 { remote.fresh.steal_half(&thief.fresh, most) } else { 0 };
+            if loot > 0 {
+                add(&thief.published.stolen, loot as u64);
                 return Theft::Done;
             }
         }

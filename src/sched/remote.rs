@@ -25,8 +25,11 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic as plain;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::counters::Published;
 use super::deadlock::Request;
+use super::debug::Unjoined;
 use super::fresh::Fresh;
+use super::pulse::Showing;
 use super::roll_call::RollCall;
 use crate::fiber::Header;
 use crate::reactor::Waker;
@@ -66,6 +69,12 @@ pub(crate) struct Remote {
     donations: Mutex<Vec<Room>>,
     donated: AtomicUsize,
     pub(super) counts: Counts,
+    /// What else the worker counts, as it was at its last look around.
+    pub(super) published: Published,
+    /// Where its pulse can be found while it works.
+    pub(super) showing: Showing,
+    /// Panics of its tasks that nobody has joined.
+    pub(super) unjoined: Unjoined,
     /// How often the worker has come to a rest, and has left one (see `deadlock`).
     rests: plain::AtomicU64,
     /// What it is asked for: a [`Request`].
@@ -128,6 +137,9 @@ impl Remote {
             donations: Mutex::new(Vec::new()),
             donated: AtomicUsize::new(0),
             counts: Counts::default(),
+            published: Published::default(),
+            showing: Showing::default(),
+            unjoined: Unjoined::default(),
             rests: plain::AtomicU64::new(0),
             asked: plain::AtomicU8::new(Request::Nothing as u8),
             roll_calls: Mutex::new(Vec::new()),
@@ -149,6 +161,8 @@ impl Remote {
         self.counts.ticks.store(0, Ordering::Relaxed);
         self.counts.complained.store(0, Ordering::Relaxed);
         self.asked.store(Request::Nothing as u8, Ordering::Relaxed);
+        self.published.reset();
+        self.unjoined.lock().unwrap_or_else(PoisonError::into_inner).clear();
         drop(self.take_roll_calls());
         // What loom has made lives no longer than one run of a model.
         if !cfg!(loom) {
@@ -373,12 +387,14 @@ impl Remote {
         // Relaxed: as in `ask`.
         const LIST: u8 = Request::List as u8;
         const CANCEL: u8 = Request::Cancel as u8;
+        const SHOW: u8 = Request::Show as u8;
         if self.asked.load(Ordering::Relaxed) == Request::Nothing as u8 {
             return Request::Nothing;
         }
         match self.asked.swap(Request::Nothing as u8, Ordering::Relaxed) {
             LIST => Request::List,
             CANCEL => Request::Cancel,
+            SHOW => Request::Show,
             _ => Request::Nothing,
         }
     }

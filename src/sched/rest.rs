@@ -50,6 +50,7 @@ impl Worker {
                 deadlock::listed();
             }
             Request::Cancel => self.cancel_stuck(),
+            Request::Show => self.list_tasks(),
         }
     }
 

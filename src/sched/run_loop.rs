@@ -6,6 +6,7 @@ use std::thread;
 
 use super::TICK_NS;
 use super::cancel::cancel;
+use super::counters::add;
 use super::listing::Sighting;
 use super::remote::bump;
 use super::shared::Phase;
@@ -113,6 +114,7 @@ impl Worker {
             && self.has_room_at(other, task)
         {
             placed.set(true);
+            add(&self.remote.published.handed_over, 1);
             // SAFETY: just taken, so unstarted and in no queue; its reference moves along.
             unsafe { other.fresh.push(task) };
             other.notify();
@@ -161,10 +163,10 @@ impl Worker {
         }
         header.run.set(Run::Running);
         self.budget.set(BUDGET);
-        self.task.set(task.as_ptr());
+        self.pulse.begin(task);
         // SAFETY: this thread made the carrier; it has this task, or is fresh for it.
         let signal = unsafe { carrier.resume(task) };
-        self.task.set(core::ptr::null());
+        self.pulse.end();
         if signal == Signal::Finished {
             // SAFETY: the task has just ended on this worker.
             unsafe { self.finish(task) };
@@ -247,11 +249,10 @@ impl Worker {
         // SAFETY: as in `resume`, whose reference is not used any more.
         let carrier = unsafe { (*header.carrier.get()).take() };
         let carrier = carrier.expect("a task that ran has a carrier");
-        if header.stack_size == self.shared.stack_size() {
+        if header.stack_size == self.reused_size {
             self.carriers.borrow_mut().push_back(carrier);
         } else {
-            self.retire_carrier(carrier);
-            self.count_unusual(-1);
+            self.take_back(header, carrier);
         }
         header.run.set(Run::Done);
         header.state.finish();
@@ -294,6 +295,7 @@ impl Worker {
     /// Whatever may be due but a timer, every [`TICK_NS`] or so while there is something to do.
     fn look(&self, now: u64) {
         self.last_tick.set(now);
+        self.publish();
         self.trim(now, TRIM_BUSY);
         self.shared.look_around(self.index, &self.watch, now, |wanted| self.room_for(wanted));
         self.retry_starved_at(now);
@@ -384,6 +386,7 @@ impl Worker {
                 let due = [self.next_timer(), look, complain, trim, retry].into_iter().min();
                 // A worker that watches over closures, or wants stacks, has something to wait for.
                 let rests = look == u64::MAX && self.may_rest();
+                self.publish();
                 self.sleep(due.unwrap_or(u64::MAX), now, phase, rests);
                 let now = self.now();
                 self.fire(now);
@@ -490,5 +493,6 @@ impl Worker {
         }
         // What late posters have pushed: ended tasks, for their references.
         self.drain_inbox();
+        self.publish();
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::deadlock::Membership;
 use super::placement::Watch;
+use super::pulse::{Pulse, Shown};
 use super::remote::{Remote, bump};
 use super::shared::Shared;
 use super::sim::Sim;
@@ -30,8 +31,8 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(super) index: usize,
     pub(crate) remote: &'static Remote,
-    /// The task on whose stack the thread is; null in the scheduler.
-    pub(super) task: Cell<*const Header>,
+    /// Which task runs, and how many did before.
+    pub(super) pulse: Pulse,
     /// Started tasks that are ready, and those that may start here only.
     pub(super) queue: Fifo<Header>,
     /// How many of `queue`, and then of `fresh`, belong to this round.
@@ -80,6 +81,8 @@ pub(crate) struct Worker {
     pub(super) look_at: Cell<u64>,
     /// The task whose end ends the runtime; null for none.
     pub(super) root: Cell<*const Header>,
+    /// Carriers of this size run task after task. Zero, which no task asks for, if each is looked at between two (see `debug`).
+    pub(super) reused_size: usize,
     /// The stack that was made for the root before anything ran.
     pub(super) root_carrier: RefCell<Option<Carrier>>,
     /// When the tasks that live here have been told of the shutdown; `u64::MAX`: they were not.
@@ -157,7 +160,7 @@ pub(crate) fn current_worker<'a>() -> Option<&'a Worker> {
 pub(crate) fn current<'a>() -> Option<(&'a Worker, &'a Header)> {
     let worker = current_worker()?;
     // SAFETY: the scheduler holds a reference to the task while it runs.
-    unsafe { worker.task.get().as_ref() }.map(|task| (worker, task))
+    unsafe { worker.pulse.task().as_ref() }.map(|task| (worker, task))
 }
 
 /// While it lives, the thread is `worker`'s, and overflows of its tasks' stacks are reported.
@@ -165,6 +168,7 @@ pub(super) struct Entered<'a> {
     worker: &'a Worker,
     _watched: Watched<'a>,
     _membership: Membership,
+    _shown: Shown,
 }
 
 impl<'a> Entered<'a> {
@@ -175,8 +179,10 @@ impl<'a> Entered<'a> {
         let rooted = !worker.root.get().is_null() && worker.sim.is_none();
         Entered {
             worker,
-            _watched: Watched::new(slabs, Some(&worker.task)),
+            _watched: Watched::new(slabs, Some(worker.pulse.running())),
             _membership: Membership::new(worker.remote, &worker.shared, rooted),
+            // SAFETY: `worker` outlives what is made here, and with that the showing.
+            _shown: unsafe { Shown::new(worker.remote, &worker.pulse) },
         }
     }
 }
@@ -209,7 +215,7 @@ impl Worker {
         Ok(Worker {
             index,
             remote,
-            task: Cell::new(ptr::null()),
+            pulse: Pulse::new(),
             queue: Fifo::default(),
             round: Cell::new((0, 0)),
             tick_length: Cell::new(1),
@@ -231,6 +237,7 @@ impl Worker {
             timerfd,
             armed: Cell::new(u64::MAX),
             unwinding: Unwinding::default(),
+            reused_size: if shared.is_observed() { 0 } else { shared.stack_size() },
             root_carrier: RefCell::default(),
             budget: Cell::new(0),
             sim,
@@ -328,7 +335,7 @@ impl Worker {
     /// `&Header` would not.
     #[inline(always)]
     pub(crate) fn running(&self) -> NonNull<Header> {
-        NonNull::new(self.task.get().cast_mut()).expect("a task runs")
+        NonNull::new(self.pulse.task().cast_mut()).expect("a task runs")
     }
 
     /// The running task goes to the end of the run queue. It must suspend next.

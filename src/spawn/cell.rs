@@ -27,6 +27,7 @@ use super::id;
 use super::local::inherited;
 use crate::fiber::{Attributes, FiberRef, Header, Locals, Settled, Vtable};
 use crate::park::{self, Mask, Waiter};
+use crate::sched;
 use crate::util::cells::{self, Class};
 use crate::util::report;
 
@@ -63,6 +64,7 @@ pub(crate) trait Overseer {
 /// Nobody.
 impl Overseer for () {
     fn unjoined(&self, task: &Header, failure: Failure) {
+        sched::note_unjoined(task);
         report!("task {task}, spawned at {}, has panicked, and nobody has joined it", task.spawned_at);
         drop_quietly(failure, task, "the result");
     }

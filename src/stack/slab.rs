@@ -144,6 +144,17 @@ impl Slab {
         unsafe { mem::discard(usable, stride - guard) };
     }
 
+    /// How much of a slot's stack lies above the lowest page of it that has memory.
+    pub(super) fn touched(&self, index: u32) -> usize {
+        let Layout { guard, stride, size } = self.layout;
+        // SAFETY: the guard is shorter than the slot, so this stays inside the mapping.
+        let usable = unsafe { self.slot(index).add(guard) };
+        // SAFETY: whole pages of our mapping, from the guard to the end of a slot.
+        let lowest = unsafe { mem::lowest_touched(usable, stride - guard) };
+        // There is a little more than `size`, which nobody was promised.
+        lowest.map_or(0, |lowest| (self.base(index).saturating_sub(lowest)).min(size))
+    }
+
     /// The start of a slot, that is of its guard.
     fn slot(&self, index: u32) -> NonNull<u8> {
         assert!(index < self.count);

@@ -34,7 +34,16 @@ pub(crate) fn processor_ns(clock: libc::clockid_t) -> Option<u64> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a live, writable timespec, and the kernel keeps nothing of it.
     let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
-    (result == 0).then(|| (time.tv_sec as u64).wrapping_mul(NANOS_PER_SEC).wrapping_add(time.tv_nsec as u64))
+    (result == 0).then(|| nanos(time))
+}
+
+/// As [`processor_ns`], by the kernel's number of the thread.
+pub(crate) fn cpu_ns(thread: u32) -> Option<u64> {
+    // The clock of a thread, as the kernel numbers them: `MAKE_THREAD_CPUCLOCK` of <linux/posix-timers.h>.
+    const PER_THREAD: libc::clockid_t = 4;
+    const SCHED: libc::clockid_t = 2;
+    let thread = libc::clockid_t::try_from(thread).ok()?;
+    processor_ns(!thread << 3 | PER_THREAD | SCHED)
 }
 
 #[inline(always)]
@@ -44,6 +53,11 @@ fn read(clock: libc::clockid_t) -> u64 {
     let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
     // It can only fail for a clock that does not exist (EINVAL) or a bad address (EFAULT).
     debug_assert_eq!(result, 0, "clock {clock} cannot be read");
+    nanos(time)
+}
+
+#[inline(always)]
+fn nanos(time: libc::timespec) -> u64 {
     // Both parts are never negative on these clocks; the seconds overflow after 584 years of uptime.
     (time.tv_sec as u64).wrapping_mul(NANOS_PER_SEC).wrapping_add(time.tv_nsec as u64)
 }
@@ -82,6 +96,19 @@ mod tests {
             // A tick of the slowest kernel is 10 ms; the rest is for what may come between the two calls.
             assert!(now - coarse_ns() < NANOS_PER_SEC / 2);
         }
+    }
+
+    #[test]
+    fn counts_a_threads_own_time() {
+        let me = crate::sys::thread::id();
+        let before = cpu_ns(me).unwrap();
+        let begin = Instant::now();
+        while cpu_ns(me).unwrap() < before + 1_000_000 {
+            assert!(begin.elapsed() < Duration::from_secs(20));
+        }
+        assert!(begin.elapsed() >= Duration::from_millis(1));
+        assert_eq!(cpu_ns(u32::MAX), None);
+        assert_eq!(cpu_ns(i32::MAX as u32 >> 3), None);
     }
 
     #[test]

@@ -20,3 +20,4 @@ mod per_worker;
 mod race;
 mod tour;
 mod tree_walk;
+mod watchdog;

@@ -1,4 +1,4 @@
-//! Tests of `run` and `Runtime`: start, use, end.
+//! Tests of `run` and `Runtime`: start, use, end; watchdog and debug mode.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -6,3 +6,4 @@ mod common;
 mod end;
 mod run;
 mod shutdown;
+mod watchdog;
