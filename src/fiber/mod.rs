@@ -16,6 +16,7 @@
 //! Nothing here parks or schedules; that is for the layers above.
 
 mod carrier;
+pub(crate) mod cells;
 mod header;
 mod join;
 mod locals;

@@ -476,7 +476,11 @@ impl Shared {
 
     /// Rule 7: how many closures may move from `victim` to worker `index`, so that this does not have too many then.
     fn share(&self, index: usize, victim: &Remote) -> usize {
+        let mine = load_of(self.remotes[index]);
+        if mine == 0 {
+            return usize::MAX;
+        }
         // Each takes one off there and adds one here.
-        bearable(load_of(victim)).saturating_sub(load_of(self.remotes[index])) / 2
+        bearable(load_of(victim)).saturating_sub(mine) / 2
     }
 }

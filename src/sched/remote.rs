@@ -35,7 +35,7 @@ use crate::fiber::Header;
 use crate::reactor::Waker;
 use crate::stack::Room;
 use crate::sys::clock;
-use crate::util::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::util::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::util::lock::Lock;
 
 const AWAKE: u8 = 0;
@@ -97,9 +97,9 @@ pub(super) struct Counts {
     /// Stacks that the worker can have for the asking, in use or not; but for donations. See `room`.
     pub(super) slots: AtomicUsize,
     /// How often the worker has looked at the clock between two turns.
-    pub(super) ticks: AtomicU64,
+    pub(super) ticks: plain::AtomicU64,
     /// Turns until it does so next. With `ticks`, this tells one turn from another.
-    pub(super) until_tick: AtomicU32,
+    pub(super) until_tick: plain::AtomicU32,
     /// When the worker last looked at what delays a shutdown.
     pub(super) complained: AtomicU64,
 }

@@ -11,14 +11,13 @@
 //! a second, in slices, so that the worker can look after ready tasks in between. A worker that has nothing to trim sets no
 //! timer for it: an idle runtime wakes never.
 //!
-//! What the tasks themselves take is not a worker's but the process's (see `util::cells`), which has the same rule for it. The
+//! What the tasks themselves take is not a worker's but the process's (see `fiber::cells`), which has the same rule for it. The
 //! workers do that work, too, in the same slices.
 
 use core::cell::Cell;
 
 use super::worker::Worker;
-use crate::fiber::Carrier;
-use crate::util::cells;
+use crate::fiber::{Carrier, cells};
 
 /// So few idle carriers are not worth a timer.
 const KEEP: usize = 32;
@@ -56,9 +55,10 @@ impl Worker {
     /// Gives back idle stacks, at most `slice` of them, and the memory of tasks. Returns when to look again; `u64::MAX`: there is
     /// nothing to look for.
     pub(super) fn trim(&self, now: u64, slice: usize) -> u64 {
-        // The process has one clock for its cells, and a simulated worker another.
+        let carriers = self.trim_carriers(now, slice);
+        // After that, which may have expelled some. The process has one clock for its cells, and a simulated worker another.
         let cells = if self.sim.is_none() { cells::trim(now, slice * CELLS) } else { u64::MAX };
-        self.trim_carriers(now, slice).min(cells)
+        carriers.min(cells)
     }
 
     /// Retires at most `slice` carriers.
@@ -90,8 +90,8 @@ impl Worker {
             return now;
         }
         if retired {
-            // The tasks are gone for good, so this thread needs no cells for more of them.
-            cells::flush();
+            // The tasks are gone, and as good as their stacks: nothing has needed them for a window.
+            cells::expel();
         }
         if self.carriers.borrow().len() <= KEEP {
             // Not one wake-up more, only to find this.

@@ -25,10 +25,10 @@ use std::panic::catch_unwind;
 
 use super::id;
 use super::local::inherited;
+use crate::fiber::cells::{self, Class};
 use crate::fiber::{Attributes, FiberRef, Header, Locals, Settled, Vtable};
 use crate::park::{self, Mask, Waiter};
 use crate::sched;
-use crate::util::cells::{self, Class};
 use crate::util::report;
 
 /// How a task ended that has no result.

@@ -3,7 +3,6 @@
 
 pub(crate) mod atomic;
 pub(crate) mod cell;
-pub(crate) mod cells;
 pub(crate) mod fifo;
 pub(crate) mod list;
 pub(crate) mod lock;

@@ -34,7 +34,7 @@ use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
-pub(crate) use depot::trim;
+pub(crate) use depot::{expel, trim};
 
 /// Cells in a full batch.
 const BATCH: usize = 64;
@@ -178,7 +178,7 @@ pub(crate) unsafe fn free(class: Class, cell: NonNull<u8>) {
 }
 
 /// Gives the depot what this thread has.
-pub(crate) fn flush() {
+fn flush() {
     LOCAL.with(Local::flush);
 }
 

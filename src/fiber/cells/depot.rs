@@ -108,7 +108,23 @@ pub(crate) fn trim(now: u64, slice: usize) -> u64 {
         }
         give_back(class, &mut left);
     }
-    if EXCESS.load(Ordering::Relaxed) > 0 { now } else { UNTIL.load(Ordering::Relaxed) }
+    if EXCESS.load(Ordering::Relaxed) > 0 {
+        return now;
+    }
+    if IDLE.load(Ordering::Relaxed) == 0 {
+        // Not one wake-up more, only to find this.
+        UNTIL.store(u64::MAX, Ordering::Relaxed);
+    }
+    UNTIL.load(Ordering::Relaxed)
+}
+
+/// Nobody has needed what lies here, or in this thread's batches, for a window: the caller knows. It goes back at the next
+/// [`trim`].
+pub(crate) fn expel() {
+    super::flush();
+    for class in (0..CLASSES).map(Class) {
+        depot(class).expel();
+    }
 }
 
 /// The window that ends at `until` is over, and the next one begins, if there is something to look for.
@@ -125,8 +141,7 @@ fn end_window(until: u64, now: u64) {
     for class in (0..CLASSES).map(Class) {
         let mut depot = depot(class);
         if until != u64::MAX && depot.least > 0 {
-            EXCESS.fetch_add(depot.idle - depot.excess, Ordering::Relaxed);
-            depot.excess = depot.idle;
+            depot.expel();
         }
         depot.least = depot.idle;
     }
@@ -216,6 +231,12 @@ impl Depot {
         self.idle -= count;
         IDLE.fetch_sub(count, Ordering::Relaxed);
         Some(Batch { top: top.as_ptr(), count })
+    }
+
+    /// All that lies here is to go back into the chunks.
+    fn expel(&mut self) {
+        EXCESS.fetch_add(self.idle - self.excess, Ordering::Relaxed);
+        self.excess = self.idle;
     }
 
     /// So many cells less are to go back into their chunks.
