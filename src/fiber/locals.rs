@@ -37,7 +37,7 @@ pub(crate) struct Key<T> {
     /// 0: none yet.
     index: AtomicU32,
     /// `None`: its values are not inherited.
-    copy: Option<Copy>,
+    copy: Option<CopyValue>,
     values: PhantomData<fn(T) -> T>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Key<T> {
 ///
 /// # Safety
 /// The head is that of a boxed `Local` of the function's type, which stays meanwhile.
-type Copy = unsafe fn(NonNull<Head>) -> Doomed;
+type CopyValue = unsafe fn(NonNull<Head>) -> Doomed;
 
 impl<T> Key<T> {
     pub(crate) const fn new() -> Key<T> {
@@ -95,7 +95,7 @@ struct Head {
     has_destructor: bool,
     /// Drops the value and frees the box.
     free: unsafe fn(NonNull<Head>),
-    copy: Option<Copy>,
+    copy: Option<CopyValue>,
 }
 
 /// `Head::free`.
@@ -110,7 +110,7 @@ unsafe fn free<T>(head: NonNull<Head>) {
 /// `Head::copy`.
 ///
 /// # Safety
-/// As [`Copy`] says.
+/// As [`CopyValue`] says.
 unsafe fn copy<T: Clone>(head: NonNull<Head>) -> Doomed {
     // SAFETY: a `Local<T>` that is there, by this function's contract.
     let Local { head, value } = unsafe { head.cast::<Local<T>>().as_ref() };
@@ -299,7 +299,7 @@ impl Table {
 #[derive(Debug)]
 pub(crate) struct Heirloom {
     head: NonNull<Head>,
-    copy: Copy,
+    copy: CopyValue,
 }
 
 impl Heirloom {
