@@ -23,21 +23,21 @@ fn expected(name: &str) -> String {
     std::fs::read_to_string(directory().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Runs them all at once, and those that print something else again: the order of their lines is one of real time, so each has three tries.
+/// Runs them all at once, and those that print something else again, one by one: the order of their lines is one of real time, so
+/// each has three more tries.
 fn all_print(command: impl Fn(&str) -> Command, file: impl Fn(&str) -> String) {
-    let mut names = snippets();
-    for last_try in [false, false, true] {
-        let start = |name: String| (Process::start(command(&name)), name);
-        let running: Vec<_> = names.drain(..).map(start).collect();
-        for (process, name) in running {
+    let start = |name: String| (Process::start(command(&name)), name);
+    let running: Vec<_> = snippets().into_iter().map(start).collect();
+    for (mut process, name) in running {
+        let expected = expected(&file(&name));
+        for tries_left in (0..=3).rev() {
             let finished = process.finish();
             assert!(finished.status.success(), "{name}: {}", finished.stderr);
-            let expected = expected(&file(&name));
-            if last_try {
-                assert_eq!(finished.stdout, expected, "{name}");
-            } else if finished.stdout != expected {
-                names.push(name);
+            if finished.stdout == expected {
+                break;
             }
+            assert!(tries_left > 0, "{name}: {}\nis not\n{expected}", finished.stdout);
+            process = Process::start(command(&name));
         }
     }
 }

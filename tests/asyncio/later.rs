@@ -186,10 +186,10 @@ fn a_destructor_that_panics_on_cancel_is_reported() {
         assert!(task.join().unwrap_err().is_cancelled());
         return;
     }
-    let test = "later::a_destructor_that_panics_on_cancel_is_reported";
+    let test = "a_destructor_that_panics_on_cancel_is_reported";
     let output = alone(test).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
+    assert!(output.status.success(), "{output:?}");
     assert!(stderr.contains("dropping the closure of task"), "{stderr}");
 }
 
