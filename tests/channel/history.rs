@@ -20,6 +20,8 @@ enum What {
     /// A select takes a place for its send first, and fills it when it is completed.
     Promised(u32),
     Filled(u32),
+    /// Or finds that the last receiver has left, before or after it was promised one.
+    GivenUp(u32),
     /// There was no room at some time.
     Full,
     /// There was no receiver.
@@ -33,7 +35,9 @@ enum What {
     SenderLeft,
     ReceiverLeft,
 }
-use What::{Empty, Filled, Full, NoMore, Promised, Received, ReceiverLeft, Refused, SenderLeft, Sent};
+use What::{
+    Empty, Filled, Full, GivenUp, NoMore, Promised, Received, ReceiverLeft, Refused, SenderLeft, Sent,
+};
 
 /// An operation on that channel, and when it began and ended, by a common counter.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +95,7 @@ fn send(s: &[Sender<u32>; 2], message: u32, rng: &mut Rng) -> Vec<(usize, What)>
             }
             return match operation.send(&s[i], message) {
                 Ok(()) => vec![(i, Promised(message)), (i, Filled(message))],
-                Err(_) => vec![(i, Refused)],
+                Err(_) => vec![(i, Promised(message)), (i, GivenUp(message))],
             };
         }
     };
@@ -186,9 +190,14 @@ impl State {
                 self.queue.push_back(message);
                 room && !no_receivers
             }
+            Promised(_) if no_receivers => true,
             Promised(message) => {
                 self.promised.push(message);
-                room && !no_receivers
+                room
+            }
+            GivenUp(message) => {
+                self.promised.retain(|promised| *promised != message);
+                no_receivers
             }
             Filled(message) => {
                 let place = self.promised.iter().position(|promised| *promised == message);
