@@ -104,8 +104,8 @@ impl Builder {
     ///
     /// Said when the limit has passed, again after twice that time, four times, and so on, and once more when the task lets go.
     /// What is said to have lasted for longer than the limit has; what lasts longer by a quarter is found for sure. A thread
-    /// (`NAME-dog`) looks four times in a limit as long as a worker has something to do, and sleeps while none has. Tasks
-    /// pay nothing for it.
+    /// (`NAME-dog`) looks four times in a limit as long as a worker has something to do, and sleeps while none has. It
+    /// costs nothing at a switch.
     ///
     /// A millisecond at least; [`Duration::MAX`] is no watchdog. Default: none; in [debug mode](Builder::debug_mode) 100 ms.
     ///
