@@ -16,7 +16,8 @@
 //! * [`process`] mirrors [`std::process`]; [`signal`] waits for signals.
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides, or in many orders until one fails; and has connections
 //!   in memory that are slow or break.
-//! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes.
+//! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes; a watchdog, and debug mode.
+//! * [`runtime`]: a runtime's numbers, and how much of their stacks tasks have used.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -127,6 +128,10 @@ mod soundness {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/cancellation.md")]
 mod cancellation {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/debugging.md")]
+mod debugging {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/testing.md")]

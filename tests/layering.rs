@@ -40,6 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lib",
             "__private",
             "cancellation",
+            "debugging",
             "from_asyncio",
             "from_go",
             "guide",

@@ -104,8 +104,8 @@ impl Builder {
     ///
     /// Said when the limit has passed, again after twice that time, four times, and so on, and once more when the task lets go.
     /// What is said to have lasted for longer than the limit has; what lasts longer by a quarter is found for sure. A thread
-    /// (`NAME-dog`) looks four times in a limit as long as a worker has something to do, and sleeps while none has. Tasks
-    /// pay nothing for it.
+    /// (`NAME-dog`) looks four times in a limit as long as a worker has something to do, and sleeps while none has. It
+    /// costs nothing at a switch.
     ///
     /// A millisecond at least; [`Duration::MAX`] is no watchdog. Default: none; in [debug mode](Builder::debug_mode) 100 ms.
     ///
@@ -126,7 +126,7 @@ impl Builder {
     ///
     /// * There is a [`watchdog`](Builder::watchdog), with a limit of 100 ms if none is set.
     /// * At the end of the runtime the panics that nobody has joined are counted, by the place where their tasks were spawned.
-    /// * How much of its stack each task has used is kept, for [`stack_usage`](crate::runtime::stack_usage); a warning names the place
+    /// * How much of its stack each task has used is kept, for [`stack_usage`](crate::runtime::stack_usage()); a warning names the place
     ///   whose tasks use more than 80 % of it. For that no stack is used twice without being given back in between: a task
     ///   costs some microseconds more.
     /// * Under [`run`], where every task waits and only a thread that is not layby's could wake one, that is said, once in the

@@ -3,7 +3,7 @@
 //! Most programs need none of this: [`run`] around `main`'s body, or just [`go!`](crate::go), which
 //! starts a process-wide runtime on first use.
 //!
-//! [`metrics`] are a runtime's numbers; [`stack_usage`] is what debug mode has found of stacks.
+//! [`metrics()`] are a runtime's numbers; [`stack_usage()`] is what debug mode has found of stacks.
 
 #![forbid(unsafe_code)]
 
