@@ -173,7 +173,7 @@ fn tasks_on_many_workers_are_all_listed_and_all_unwound() {
     expect_found(&ended, 1);
     listed(&ended, "main", "join of a task");
     (0..200).for_each(|i| {
-        listed(&ended, &format!("number {i}"), if i % 2 == 0 { "park" } else { "join of a task" })
+        listed(&ended, &format!("number {i}"), if i % 2 == 0 { "park" } else { "the tasks of a scope" })
     });
 }
 
