@@ -2,7 +2,8 @@
 //!
 //! Every server does the same: it reads until the empty line, looks for nothing, and answers 13 bytes. The load is one OS thread in
 //! this process that writes a request on each connection and then reads each answer, so the time of a request holds its
-//! share of that, the same for all; see the yardstick's rows in docs/BENCHMARKS.md for the server's part alone.
+//! share of that, the same for all. Two CPUs are shared by the load and one worker of layby, tokio or may; the threads spread over all there
+//! are. See the yardstick's rows in docs/BENCHMARKS.md for the server's part alone.
 //!
 //! ```text
 //! cargo bench --bench http

@@ -8,7 +8,7 @@
 //! cargo bench --bench spawn
 //! ```
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -49,17 +49,30 @@ fn spawn(c: &mut Criterion) {
                     _ => tokio::runtime::Builder::new_multi_thread().worker_threads(workers).build(),
                 }
                 .expect("a runtime");
-                let round = move || async move {
-                    batch!(tasks, |i| tokio::spawn(async move { i }), |task| task.await.unwrap());
-                };
-                b.iter(|| runtime.block_on(async move { tokio::spawn(round()).await.unwrap() }));
+                b.iter_custom(|rounds| {
+                    // In a task, as layby's: `block_on` itself is no worker of tokio's.
+                    let root = async move {
+                        let start = Instant::now();
+                        for _ in 0..rounds {
+                            batch!(tasks, |i| tokio::spawn(async move { i }), |task| task.await.unwrap());
+                        }
+                        start.elapsed()
+                    };
+                    runtime.block_on(async { tokio::spawn(root).await.unwrap() })
+                });
             });
         }
         may::config().set_workers(1);
         group.bench_function(BenchmarkId::new("may, 1 w", tasks), |b| {
-            b.iter(|| {
-                let root = move || batch!(tasks, |i| may::go!(move || i), |task| task.join().unwrap());
-                may::go!(root).join().unwrap();
+            b.iter_custom(|rounds| {
+                let root = move || {
+                    let start = Instant::now();
+                    for _ in 0..rounds {
+                        batch!(tasks, |i| may::go!(move || i), |task| task.join().unwrap());
+                    }
+                    start.elapsed()
+                };
+                may::go!(root).join().unwrap()
             });
         });
         if tasks <= 1_000 {
