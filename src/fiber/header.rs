@@ -258,6 +258,20 @@ impl Header {
         unsafe { Header::drop_references(this, bits) };
     }
 
+    /// The task, which has not started, was discarded: it has ended. Drops what was left for it.
+    ///
+    /// # Safety
+    /// `this` is alive, was never submitted, and nobody else ends it.
+    pub(crate) unsafe fn finish_unstarted(this: NonNull<Header>) {
+        // SAFETY: alive, by this function's contract.
+        let header = unsafe { this.as_ref() };
+        header.state.finish();
+        // Nothing comes after that, and what has come was given to a starter. There is none.
+        let bits = header.state.drain();
+        // SAFETY: the bits come from this drain; alive, by this function's contract.
+        unsafe { Header::drop_references(this, bits) };
+    }
+
     /// The home worker drops the references that came with `bits` (see `State`).
     ///
     /// # Safety
