@@ -139,7 +139,7 @@ pub(crate) struct Header {
     pub(crate) name: Option<Box<str>>,
     /// Bytes of stack that it asks for.
     pub(crate) stack_size: usize,
-    /// Its spawner cannot leave before it has ended, and sees to its cancellation.
+    /// A task of the same runtime cannot leave before it has ended, and sees to its cancellation.
     pub(crate) structured: bool,
 }
 

@@ -153,7 +153,10 @@ impl Keeper {
     /// The caller's worker's; outside of any runtime, the one of all such threads.
     fn here() -> Arc<Keeper> {
         match sched::current_worker() {
-            Some(_) => KEEPER.with_borrow_mut(Keeper::of_use),
+            // Where the thread's locals are gone, one that nobody else has.
+            Some(_) => KEEPER
+                .try_with(|keeper| Keeper::of_use(&mut keeper.borrow_mut()))
+                .unwrap_or_else(|_| Keeper::new()),
             None => Keeper::of_use(&mut OUTSIDE.lock().unwrap_or_else(PoisonError::into_inner)),
         }
     }
