@@ -28,6 +28,10 @@ const CASES: &[(&str, fn())] = &[
     ("a_destructor_that_waits_for_ever_ends_the_process", a_destructor_that_waits_for_ever_ends_the_process),
     ("a_runtime_inside_a_run", a_runtime_inside_a_run),
     ("the_default_runtime_beside_a_run", the_default_runtime_beside_a_run),
+    (
+        "a_timekeeper_that_was_cancelled_is_followed_by_another",
+        a_timekeeper_that_was_cancelled_is_followed_by_another,
+    ),
     ("a_run_inside_a_run_on_another_thread", a_run_inside_a_run_on_another_thread),
     (
         "what_borrows_from_the_root_has_ended_before_run_unwinds",
@@ -284,6 +288,23 @@ fn the_default_runtime_beside_a_run() {
     });
     expect_found(&ended, 1);
     listed(&ended, "beside", "park");
+}
+
+/// The root holds out for a task of the default runtime, whose tasks are cancelled then: also the one that looks after what begins
+/// later. What is to begin still later waits for its time.
+fn a_timekeeper_that_was_cancelled_is_followed_by_another() {
+    let ended = alone("a_timekeeper_that_was_cancelled_is_followed_by_another", || {
+        let waiting = task::Builder::new().spawn(task::park).unwrap();
+        let never = task::spawn_after(Duration::MAX, || unreachable!());
+        stuck(|| on(1, || layby::shield(|| assert!(waiting.join().unwrap_err().is_cancelled()))));
+        assert!(never.join().unwrap_err().is_cancelled());
+        for _ in 0..2 {
+            let start = Instant::now();
+            task::spawn_after(Duration::from_millis(50), || ()).join().unwrap();
+            assert!(start.elapsed() >= Duration::from_millis(50), "after {:?}", start.elapsed());
+        }
+    });
+    expect_found(&ended, 2);
 }
 
 /// A `run` on another thread, which is a worker as well: the newest is cancelled, and that frees the other.

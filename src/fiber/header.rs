@@ -139,7 +139,7 @@ pub(crate) struct Header {
     pub(crate) name: Option<Box<str>>,
     /// Bytes of stack that it asks for.
     pub(crate) stack_size: usize,
-    /// Its spawner cannot leave before it has ended, and sees to its cancellation.
+    /// A task of the same runtime cannot leave before it has ended, and sees to its cancellation.
     pub(crate) structured: bool,
 }
 
@@ -255,6 +255,20 @@ impl Header {
         let bits = header.state.start();
         header.signals.set(bits as u8);
         // SAFETY: the bits come from this start; the scheduler's own reference keeps the task alive.
+        unsafe { Header::drop_references(this, bits) };
+    }
+
+    /// The task, which has not started, was discarded: it has ended. Drops what was left for it.
+    ///
+    /// # Safety
+    /// `this` is alive, was never submitted, and nobody else ends it.
+    pub(crate) unsafe fn finish_unstarted(this: NonNull<Header>) {
+        // SAFETY: alive, by this function's contract.
+        let header = unsafe { this.as_ref() };
+        header.state.finish();
+        // Nothing comes after that, and what has come was given to a starter. There is none.
+        let bits = header.state.drain();
+        // SAFETY: the bits come from this drain; alive, by this function's contract.
         unsafe { Header::drop_references(this, bits) };
     }
 

@@ -175,8 +175,9 @@ impl Serve {
         R: Send + 'static,
     {
         let control = Arc::new(Control { stop: Event::new(), connections: AtomicUsize::new(0) });
-        let serving = control.clone();
-        let task = spawn(move || self.serve(&serving, listener, Arc::new(handler)));
+        // Of the task's own: it may be cancelled before it begins.
+        let ending = StopOnDrop(control.clone());
+        let task = spawn(move || self.serve(&ending.0, listener, Arc::new(handler)));
         Server { task, stopper: Stopper(control) }
     }
 
@@ -191,7 +192,7 @@ impl Serve {
         let mut served = Served::default();
         let failed = scope(|s| {
             let accepting = s.spawn(|| {
-                let _stop = StopOnDrop(control);
+                let _stop = StopOnDrop(control.clone());
                 self.accept_all(control, listener, &handler, &mut connections, &mut served)
             });
             control.stop.wait();
@@ -363,9 +364,9 @@ struct Control {
     connections: AtomicUsize,
 }
 
-struct StopOnDrop<'a>(&'a Control);
+struct StopOnDrop(Arc<Control>);
 
-impl Drop for StopOnDrop<'_> {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.stop.set();
     }

@@ -127,7 +127,8 @@ impl Shared {
         let task = unsafe { FiberRef::from_raw(task) };
         // SAFETY: this is the caller's thread, where its code may run; the task was never in a queue.
         unsafe { (task.vtable.discard)(task.as_ptr()) };
-        task.state.finish();
+        // SAFETY: discarded just now; `task` is a reference.
+        unsafe { Header::finish_unstarted(task.as_ptr()) };
         // Release pairs with the Acquire in `is_quiescent`: who sees this sees the submission counted.
         self.taken_back.fetch_add(1, Ordering::Release);
         self.wake_all();

@@ -27,7 +27,8 @@ use std::sync::Arc;
 
 use crate::fiber::{Batch, Brood, FiberRef, Header};
 use crate::park::{self, Deadline, Mask, Outcome, Reason, Wait, Waiter};
-use crate::spawn::{Failure, JoinError, Overseer};
+use crate::sched;
+use crate::spawn::{Failure, JoinError, Overseer, Target};
 use crate::util::list::{Links, List, Listed};
 use crate::util::lock::Lock;
 use crate::util::report;
@@ -35,6 +36,8 @@ use crate::util::report;
 /// See the module above.
 pub(super) struct Block {
     state: Lock<State>,
+    /// Which runtime the parent is a task of (see `Target::runtime`); 0 for none.
+    runtime: usize,
 }
 
 struct State {
@@ -112,7 +115,14 @@ impl Block {
             waiter: ptr::null(),
             panic: None,
         };
-        Arc::new(Block { state: Lock::new(state) })
+        let runtime = sched::current_worker().map_or(0, |worker| Target::Worker(worker).runtime());
+        Arc::new(Block { state: Lock::new(state), runtime })
+    }
+
+    /// Whether that is the parent's runtime: its end then reaches the parent, and by that the child. One that was spawned inside another
+    /// runtime, or has a thread for its parent, must be told by its own.
+    pub(super) fn is_at_home(&self, target: &Target<'_>) -> bool {
+        self.runtime == target.runtime()
     }
 
     /// The overseer of a child to come.

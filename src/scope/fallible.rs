@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use super::block::{Block, report_unjoined};
 use super::{Payload, ScopedJoinHandle};
-use crate::fiber::Attributes;
 use crate::park::{self, Caught, Tripwire};
 use crate::spawn::{JoinError, Target, failed_to_spawn, plain};
 use crate::util::lock::Lock;
@@ -148,7 +147,7 @@ impl<'scope, E: Send> TryScope<'scope, '_, E> {
         T: Send + 'scope,
     {
         let target = Target::here();
-        let attributes = Attributes { structured: true, ..plain(&target, Location::caller()) };
+        let attributes = plain(&target, Location::caller());
         // SAFETY: `'scope` lasts until `try_scope` returns or unwinds, which it does after all children have ended.
         unsafe { super::spawn(&self.block, target, attributes, || self.attempt(f)) }
             .unwrap_or_else(|error| failed_to_spawn(error))

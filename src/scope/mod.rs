@@ -200,7 +200,7 @@ impl<'scope> Scope<'scope, '_> {
         T: Send + 'scope,
     {
         let target = Target::here();
-        let attributes = Attributes { structured: true, ..plain(&target, place) };
+        let attributes = plain(&target, place);
         // SAFETY: `'scope` lasts until `scope` returns or unwinds, which it does after all children have ended.
         unsafe { spawn(&self.block, target, attributes, || Some(f())) }
             .unwrap_or_else(|error| failed_to_spawn(error))
@@ -248,7 +248,7 @@ impl Builder {
         T: Send + 'scope,
     {
         let target = Target::here();
-        let attributes = self.structured(&target, Location::caller())?;
+        let attributes = self.of_child(&target, Location::caller())?;
         // SAFETY: as in `Scope::spawn_at`.
         unsafe { spawn(&scope.block, target, attributes, || Some(f())) }
     }
@@ -271,6 +271,7 @@ where
 {
     // SAFETY: new, of this block, in the cell of its task, which has not started, for good.
     let admit = |task, child| unsafe { block.admit(task, child) };
+    let attributes = Attributes { structured: block.is_at_home(&target), ..attributes };
     // SAFETY: by this function's contract; the overseer's drop is the child's end to the block.
     let handle = unsafe { spawn_overseen(target, attributes, block.child(), admit, f) };
     Ok(ScopedJoinHandle::new(handle?, block))
@@ -292,7 +293,8 @@ where
     let Some(worker) = sched::current_worker() else {
         panic!("spawn_local on a thread that is no worker of a layby runtime: call it inside `layby::run`")
     };
-    let attributes = Attributes { structured: true, ..plain(&Target::Worker(worker), place) };
+    let target = Target::Worker(worker);
+    let attributes = Attributes { structured: block.is_at_home(&target), ..plain(&target, place) };
     // SAFETY: as in `spawn`.
     let admit = |task, child| unsafe { block.admit(task, child) };
     // SAFETY: as in `spawn`.

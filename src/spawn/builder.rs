@@ -40,6 +40,14 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// Which runtime it is: an address, which is its own as long as it has tasks.
+    pub(crate) fn runtime(&self) -> usize {
+        match self {
+            Target::Worker(worker) => Arc::as_ptr(&worker.shared).addr(),
+            Target::Runtime(shared) => Arc::as_ptr(shared).addr(),
+        }
+    }
+
     pub(crate) fn stack_size(&self) -> usize {
         match self {
             Target::Worker(worker) => worker.shared.stack_size(),
@@ -456,13 +464,13 @@ impl Builder {
     ///
     /// # Errors
     /// As [`spawn`](Builder::spawn).
-    pub(crate) fn structured(
+    pub(crate) fn of_child(
         self,
         target: &Target<'_>,
         spawned_at: &'static Location<'static>,
     ) -> io::Result<Attributes> {
         self.check()?;
-        Ok(Attributes { structured: true, ..self.attributes(target.stack_size(), spawned_at) })
+        Ok(self.attributes(target.stack_size(), spawned_at))
     }
 
     fn attributes(self, stack_size: usize, spawned_at: &'static Location<'static>) -> Attributes {

@@ -24,7 +24,7 @@ use core::panic::Location;
 use core::ptr::NonNull;
 use core::time::Duration;
 use std::io;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::builder::{Builder, Target, failed_to_spawn, plain, spawn_borrowing, spawn_local_borrowing};
 use super::cell::make;
@@ -140,6 +140,8 @@ thread_local! {
     /// That of the worker whose thread this is; or of one whose thread it was, then closed or empty.
     static KEEPER: RefCell<Option<Arc<Keeper>>> = const { RefCell::new(None) };
 }
+/// That of all other threads, in the default runtime. Closed, if there was no stack for the timekeeper, or it was cancelled.
+static OUTSIDE: Mutex<Option<Arc<Keeper>>> = Mutex::new(None);
 
 impl Keeper {
     fn new() -> Arc<Keeper> {
@@ -150,17 +152,21 @@ impl Keeper {
 
     /// The caller's worker's; outside of any runtime, the one of all such threads.
     fn here() -> Arc<Keeper> {
-        static OUTSIDE: OnceLock<Arc<Keeper>> = OnceLock::new();
-        if sched::current_worker().is_none() {
-            // The default runtime does not end.
-            return OUTSIDE.get_or_init(Keeper::new).clone();
+        match sched::current_worker() {
+            // Where the thread's locals are gone, one that nobody else has.
+            Some(_) => KEEPER
+                .try_with(|keeper| Keeper::of_use(&mut keeper.borrow_mut()))
+                .unwrap_or_else(|_| Keeper::new()),
+            None => Keeper::of_use(&mut OUTSIDE.lock().unwrap_or_else(PoisonError::into_inner)),
         }
-        KEEPER.with_borrow_mut(|keeper| {
-            if !keeper.as_ref().is_some_and(|keeper| keeper.is_of_use()) {
-                *keeper = Some(Keeper::new());
-            }
-            keeper.clone().expect("just made")
-        })
+    }
+
+    /// The one at `place`, or a new one there.
+    fn of_use(place: &mut Option<Arc<Keeper>>) -> Arc<Keeper> {
+        match place {
+            Some(keeper) if keeper.is_of_use() => keeper.clone(),
+            _ => place.insert(Keeper::new()).clone(),
+        }
     }
 
     /// Not if it was left by a runtime that has ended, or by one whose virtual time was ahead of the caller's.
@@ -326,7 +332,8 @@ unsafe fn discard(task: NonNull<Header>) {
     let task = unsafe { FiberRef::from_raw(task) };
     // SAFETY: once, by this function's contract, and this is the caller's own stack.
     unsafe { (task.vtable.discard)(task.as_ptr()) };
-    task.state.finish();
+    // SAFETY: discarded just now; `task` is a reference.
+    unsafe { Header::finish_unstarted(task.as_ptr()) };
 }
 
 /// # Errors

@@ -175,6 +175,28 @@ fn cancelled_as_it_begins() {
     }
 }
 
+/// A token for a task that never began came with a reference, which nobody took.
+#[test]
+fn cancelled_with_a_token_it_is_freed() {
+    let _watchdog = watchdog(60);
+    let resident = || {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    };
+    // Too large for a cell, too small for a mapping of its own.
+    const SIZE: usize = 32 << 10;
+    let before = resident();
+    for _ in 0..2000 {
+        let bulk = [1u8; SIZE];
+        let later = spawn_after(3600 * S, move || assert_eq!(bulk.len(), SIZE));
+        later.task().unpark();
+        later.cancel();
+        assert!(later.join().unwrap_err().is_cancelled());
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 2000 * SIZE / 2, "{grown} bytes more");
+}
+
 #[test]
 fn a_destructor_that_panics_on_cancel_is_reported() {
     let _watchdog = watchdog(60);

@@ -204,3 +204,17 @@ fn without_descriptors_it_waits_and_goes_on() {
         assert_eq!(server.join().unwrap().accepted, 3);
     });
 }
+
+/// The server's task is cancelled before it has begun.
+#[test]
+fn a_server_that_never_began_has_ended() {
+    let _watchdog = watchdog(60);
+    for n in workers() {
+        let waiting = on(n, || {
+            let server = serve(listen().0, echo);
+            let stopper = server.stopper();
+            std::thread::spawn(move || stopper.wait())
+        });
+        waiting.join().unwrap();
+    }
+}

@@ -500,3 +500,28 @@ fn the_end_of_the_runtime_ends_scopes() {
         assert_eq!(drops.count(), 10);
     }
 }
+
+/// A child that was spawned inside another runtime lives there, and its parent does not hear of the end of that.
+#[test]
+fn a_child_in_another_runtime_ends_with_that() {
+    let _watchdog = watchdog(20);
+    for n in workers() {
+        // Of a thread, in a `run`.
+        let cancelled = scope(|s| {
+            let child = on(n, || s.spawn(|| sleep(FOREVER)));
+            child.join().unwrap_err().is_cancelled()
+        });
+        assert!(cancelled);
+        // Of a thread or of a task, in a `Runtime`.
+        let inside = || {
+            scope(|s| {
+                let runtime = layby::Builder::new().workers(n).build().unwrap();
+                let children = runtime.run(|| [(); 3].map(|()| s.spawn(|| sleep(FOREVER))));
+                runtime.shutdown(FOREVER).unwrap();
+                assert!(children.iter().all(ScopedJoinHandle::is_finished));
+            });
+        };
+        inside();
+        on(n, inside);
+    }
+}

@@ -300,3 +300,25 @@ fn joined_by_a_task_that_is_cancelled_while_the_other_ends() {
         });
     }
 }
+
+/// A thread that was a worker is one again while its thread-locals are destroyed.
+#[test]
+fn a_worker_in_a_destructor_of_a_thread_local() {
+    let _watchdog = watchdog(20);
+    struct Late;
+    impl Drop for Late {
+        fn drop(&mut self) {
+            on(1, later);
+        }
+    }
+    fn later() {
+        layby::task::spawn_after(std::time::Duration::from_micros(1), || ()).join().unwrap();
+    }
+    thread_local!(static LATE: Late = const { Late });
+    std::thread::spawn(|| {
+        // First in, last out.
+        LATE.with(|_| on(1, later));
+    })
+    .join()
+    .unwrap();
+}
