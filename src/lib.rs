@@ -23,6 +23,7 @@ compile_error!("layby runs on 64-bit Linux only, so far");
 
 mod blocking;
 mod coroutine;
+mod dump;
 mod fiber;
 mod gather;
 mod group;

@@ -57,8 +57,13 @@ pub(crate) fn task(refs: usize) -> (NonNull<Header>, Vec<FiberRef>, Ends) {
         Box::leak(plain);
     }
     static VTABLE: Vtable = Vtable { run, discard, free };
-    let attributes =
-        Attributes { name: None, stack_size: 0, spawned_at: Location::caller(), structured: false };
+    let attributes = Attributes {
+        name: None,
+        stack_size: 0,
+        spawned_at: Location::caller(),
+        structured: false,
+        parent: 0,
+    };
     let ends = Ends::default();
     let plain = Plain { header: Header::new(&VTABLE, 1, attributes, refs), ends: ends.clone() };
     let header = NonNull::from(Box::leak(Box::new(plain))).cast();

@@ -6,9 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+mod dump;
 mod own;
+mod sigquit;
 mod unfinished;
 
 pub use self::builder::{Builder, run};
+pub use self::dump::dump;
 pub use self::own::Runtime;
+pub use self::sigquit::dump_on_sigquit;
 pub use self::unfinished::Unfinished;
+pub use crate::dump::{DumpedTask, TaskDump, TaskState};

@@ -46,9 +46,9 @@
 //! Then A has passed the fence of R4 before the SLEEPING that L4 read, so before L4's fence, and L4 sees that `rests` has moved.
 //!
 //! # What then
-//! 1. Every worker of the process lists its tasks on stderr (each its own; the look asks them by [`Request`]s, each of
+//! 1. Every worker of the process says what its tasks do (each of its own; the look asks them by [`Request`]s, each of
 //!    which is a push like others: a worker that has one is not at rest).
-//! 2. The last to do so names one runtime, and its workers cancel *all* of its tasks, the root too. Then things go on:
+//! 2. The last to do so prints that, as a dump, and names one runtime, and its workers cancel *all* of its tasks, the root too. Then things go on:
 //!    destructors run, the root ends, `run` panics.
 //! 3. If all come to rest again, for they wait in destructors or shielded, the next runtime is told: first those with a
 //!    root, from the newest to the oldest (it may wait for a task of another); then those without.
@@ -67,6 +67,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::remote::Remote;
 use super::shared::Shared;
+use crate::dump::{Part, TaskDump, WorkerState};
 use crate::sys::status::Status;
 use crate::util::report;
 
@@ -85,7 +86,7 @@ static WORK: AtomicU64 = AtomicU64::new(0);
 static LOOKED: AtomicU64 = AtomicU64::new(u64::MAX);
 
 static REGISTRY: Mutex<Registry> =
-    Mutex::new(Registry { workers: Vec::new(), pool_threads: 0, process: 0, unlisted: 0 });
+    Mutex::new(Registry { workers: Vec::new(), pool_threads: 0, process: 0, unlisted: 0, parts: Vec::new() });
 
 /// The threads that are ours. Its lock is held while the kernel is asked, and by nobody who would be waited for there.
 struct Registry {
@@ -96,6 +97,8 @@ struct Registry {
     process: u32,
     /// Workers that have been asked for their list, and have not given it.
     unlisted: usize,
+    /// What the others have said.
+    parts: Vec<(Arc<Shared>, Part)>,
 }
 
 struct Member {
@@ -219,13 +222,16 @@ pub(super) fn look() -> bool {
     true
 }
 
-/// A worker has listed its tasks. The last one names the runtime whose tasks are cancelled.
-pub(super) fn listed() {
+/// A worker of that runtime has listed its tasks. The last one prints what all have said, and names the runtime whose tasks are cancelled.
+pub(super) fn listed(shared: &Arc<Shared>, part: Part) {
     let mut registry = registry();
+    registry.parts.push((shared.clone(), part));
     registry.unlisted -= 1;
     if registry.unlisted > 0 {
         return;
     }
+    let parts = core::mem::take(&mut registry.parts);
+    report!("{}", together(parts));
     let Some(chosen) = registry.next_to_cancel() else {
         report!("the tasks were cancelled, but that does not end them: the process is aborted");
         process::abort();
@@ -236,6 +242,31 @@ pub(super) fn listed() {
     for member in registry.workers.iter().filter(|member| Arc::ptr_eq(&member.shared, &chosen)) {
         member.remote.ask(Request::Cancel);
     }
+}
+
+fn together(parts: Vec<(Arc<Shared>, Part)>) -> TaskDump {
+    let mut runtimes: Vec<(Arc<Shared>, Vec<_>)> = Vec::new();
+    for (shared, part) in parts {
+        let said = (WorkerState::Answered, part);
+        match runtimes.iter_mut().find(|(other, _)| Arc::ptr_eq(other, &shared)) {
+            Some((_, parts)) => parts.push(said),
+            None => runtimes.push((shared, vec![said])),
+        }
+    }
+    let mut dump = TaskDump::default();
+    runtimes.into_iter().for_each(|(shared, parts)| dump.add(shared.name(), parts));
+    dump.finish()
+}
+
+/// Every runtime of the process that has a worker.
+pub(crate) fn runtimes() -> Vec<Arc<Shared>> {
+    let mut runtimes: Vec<Arc<Shared>> = Vec::new();
+    for member in &registry().workers {
+        if !runtimes.iter().any(|shared| Arc::ptr_eq(shared, &member.shared)) {
+            runtimes.push(member.shared.clone());
+        }
+    }
+    runtimes
 }
 
 impl Registry {

@@ -41,11 +41,13 @@
 
 mod config;
 mod deadlock;
+mod dump;
 mod fresh;
 mod hook;
 mod listing;
 #[cfg(all(test, loom))]
 pub(crate) mod loom;
+mod onlook;
 mod placement;
 mod remote;
 mod rest;
@@ -59,7 +61,8 @@ mod trim;
 mod worker;
 
 pub(crate) use config::{Config, check_stack_size};
-pub(crate) use deadlock::{PoolThread, begin_job, end_job};
+pub(crate) use deadlock::{PoolThread, begin_job, end_job, runtimes};
+pub(crate) use dump::dump;
 pub(crate) use listing::Sighting;
 pub(crate) use remote::Remote;
 pub(crate) use roll_call::Listener;

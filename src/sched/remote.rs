@@ -26,7 +26,9 @@ use core::sync::atomic as plain;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::deadlock::Request;
+use super::dump::Call;
 use super::fresh::Fresh;
+use super::onlook::View;
 use super::roll_call::RollCall;
 use crate::fiber::Header;
 use crate::reactor::Waker;
@@ -70,6 +72,11 @@ pub(crate) struct Remote {
     /// Who wants to know its tasks, and whether there is anybody; written under the lock.
     roll_calls: Mutex<Vec<Arc<RollCall>>>,
     roll_called: plain::AtomicBool,
+    /// Dumps that it has not answered, each with the worker's index, and whether there is one; written under the lock.
+    dump_calls: Mutex<Vec<(Arc<Call>, usize)>>,
+    dump_called: plain::AtomicBool,
+    /// For those who look at its tasks from outside.
+    pub(super) view: View,
 }
 
 /// Counters with one writer, the worker: plain adds, published for others to read.
@@ -124,6 +131,9 @@ impl Remote {
             asked: plain::AtomicU8::new(Request::Nothing as u8),
             roll_calls: Mutex::new(Vec::new()),
             roll_called: plain::AtomicBool::new(false),
+            dump_calls: Mutex::new(Vec::new()),
+            dump_called: plain::AtomicBool::new(false),
+            view: View::default(),
         }
     }
 
@@ -141,6 +151,8 @@ impl Remote {
         self.counts.complained.store(0, Ordering::Relaxed);
         self.asked.store(Request::Nothing as u8, Ordering::Relaxed);
         drop(self.take_roll_calls());
+        // Those that came too late: nobody waits for them any more.
+        self.keep_dump_calls(|_| false);
         // What loom has made lives no longer than one run of a model.
         if !cfg!(loom) {
             POOL.lock().unwrap_or_else(PoisonError::into_inner).push(self);
@@ -283,6 +295,7 @@ impl Remote {
         self.inbox.load(Ordering::Relaxed).is_null()
             && self.asked.load(Ordering::Relaxed) == Request::Nothing as u8
             && !self.has_roll_calls()
+            && !self.has_dump_calls()
             && self.fresh.is_empty()
     }
 
@@ -345,6 +358,48 @@ impl Remote {
         // Relaxed: under the lock.
         self.roll_called.store(false, Ordering::Relaxed);
         core::mem::take(&mut *calls)
+    }
+
+    /// Asks the worker, its runtime's number `index`, for a dump of its tasks, and wakes it.
+    pub(super) fn leave_dump_call(&self, call: Arc<Call>, index: usize) {
+        let mut calls = self.dump_calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.push((call, index));
+        // Relaxed: W1, as in `ask`.
+        self.dump_called.store(true, Ordering::Relaxed);
+        drop(calls);
+        self.notify();
+    }
+
+    #[inline]
+    pub(super) fn has_dump_calls(&self) -> bool {
+        // Relaxed: as in `leave_dump_call`.
+        self.dump_called.load(Ordering::Relaxed)
+    }
+
+    /// The oldest.
+    pub(super) fn dump_call(&self) -> Option<(Arc<Call>, usize)> {
+        self.dump_calls.lock().unwrap_or_else(PoisonError::into_inner).first().cloned()
+    }
+
+    /// It is answered.
+    pub(super) fn end_dump_call(&self, call: &Arc<Call>) {
+        self.keep_dump_calls(|other| !Arc::ptr_eq(other, call));
+    }
+
+    fn keep_dump_calls(&self, keep: impl Fn(&Arc<Call>) -> bool) {
+        let mut calls = self.dump_calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended: Vec<_> = calls.extract_if(.., |(call, _)| !keep(call)).collect();
+        // Relaxed: under the lock.
+        self.dump_called.store(!calls.is_empty(), Ordering::Relaxed);
+        drop(calls);
+        // The last reference to a runtime may go with them, and that comes here again.
+        drop(ended);
+    }
+
+    /// How many tasks live there. A hint.
+    pub(super) fn started(&self) -> usize {
+        // Relaxed: a hint.
+        self.counts.started.load(Ordering::Relaxed)
     }
 
     /// What the worker is asked for; it is not asked again.

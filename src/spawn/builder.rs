@@ -73,7 +73,19 @@ impl<'a> Target<'a> {
 /// The attributes of a task that has nothing special, for that target.
 #[inline]
 pub(crate) fn plain(target: &Target<'_>, spawned_at: &'static Location<'static>) -> Attributes {
-    Attributes { name: None, stack_size: target.stack_size(), spawned_at, structured: false }
+    Attributes {
+        name: None,
+        stack_size: target.stack_size(),
+        spawned_at,
+        structured: false,
+        parent: spawner(),
+    }
+}
+
+/// The id of the task that spawns, for dumps; 0 for a thread that is no task.
+#[inline]
+fn spawner() -> u64 {
+    sched::current().map_or(0, |(_, task)| task.id)
 }
 
 /// Spawns a task that may borrow.
@@ -359,7 +371,7 @@ impl Builder {
 
     fn attributes(self, stack_size: usize, spawned_at: &'static Location<'static>) -> Attributes {
         let stack_size = self.stack_size.unwrap_or(stack_size);
-        Attributes { name: self.name, stack_size, spawned_at, structured: false }
+        Attributes { name: self.name, stack_size, spawned_at, structured: false, parent: spawner() }
     }
 
     fn check(&self) -> io::Result<()> {

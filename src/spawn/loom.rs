@@ -36,8 +36,13 @@ fn tracked() -> (NonNull<Header>, Owned<Tracked>, Arc<AtomicUsize>) {
         let drops = drops.clone();
         move || Tracked { place: UnsafeCell::new(7), drops }
     };
-    let attributes =
-        Attributes { name: None, stack_size: 0, spawned_at: Location::caller(), structured: false };
+    let attributes = Attributes {
+        name: None,
+        stack_size: 0,
+        spawned_at: Location::caller(),
+        structured: false,
+        parent: 0,
+    };
     // SAFETY: it borrows nothing.
     let (task, owned) = unsafe { make(closure, attributes) };
     (task, owned, drops)

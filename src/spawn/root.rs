@@ -38,6 +38,7 @@ where
         stack_size: stack::ROOT_SIZE,
         spawned_at: place,
         structured: false,
+        parent: 0,
     };
     // SAFETY: the root runs, and its result is taken, on this thread; this frame stays until it has ended:
     // `run_root` returns only then, and does not unwind.

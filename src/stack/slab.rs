@@ -122,10 +122,15 @@ impl Slab {
     /// The slot that an address lies in. Async-signal-safe.
     fn find(&self, addr: usize) -> Option<Slot> {
         let offset = addr.checked_sub(self.start.addr().get())?;
-        let index = u32::try_from(offset / self.layout.stride).ok().filter(|&i| i < self.count)?;
+        self.get(u32::try_from(offset / self.layout.stride).ok()?)
+    }
+
+    /// Slot `index`, if there are so many. From any thread.
+    fn get(&self, index: u32) -> Option<Slot> {
+        let occupant = self.occupants.get(index as usize)?.load(Ordering::Acquire);
         let limit = self.limit(index);
         Some(Slot {
-            occupant: self.occupants.get(index as usize)?.load(Ordering::Acquire),
+            occupant,
             guard: limit - self.layout.guard,
             limit,
             base: self.base(index),
@@ -177,6 +182,13 @@ impl Slot {
     pub(crate) fn is_guard(&self, addr: usize) -> bool {
         (self.guard..self.limit).contains(&addr)
     }
+}
+
+/// A place in a list of slabs. What is added to the list later lies before it.
+#[derive(Debug, Default)]
+pub(crate) struct Cursor {
+    /// The slab, and the slot in it; `None`: at the begin.
+    at: Option<(*const Slab, u32)>,
 }
 
 /// All slabs of a pool, newest first. Append-only until it is dropped.
@@ -238,6 +250,27 @@ impl Slabs {
                 }
             }
         }
+    }
+
+    /// Calls `f` with each slot from `cursor` on, which it moves, until it says no. True: that was the last one.
+    ///
+    /// # Safety
+    /// `cursor` is new, or was moved by this list.
+    pub(crate) unsafe fn walk(&self, cursor: &mut Cursor, mut f: impl FnMut(Slot) -> bool) -> bool {
+        let (mut slab, mut index) = cursor.at.unwrap_or((self.head.load(Ordering::Acquire), 0));
+        // SAFETY: null, or a slab of this list, which frees none before it is dropped itself.
+        while let Some(here) = unsafe { slab.as_ref() } {
+            while let Some(slot) = here.get(index) {
+                index += 1;
+                if !f(slot) {
+                    cursor.at = Some((slab, index));
+                    return false;
+                }
+            }
+            (slab, index) = (here.next, 0);
+        }
+        cursor.at = Some((slab, 0));
+        true
     }
 
     /// Slots that are out.

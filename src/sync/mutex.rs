@@ -140,7 +140,7 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
         park::checkpoint();
-        self.raw.lock(Mode::Write);
+        self.raw.lock(Mode::Lock);
         self.guard()
     }
 
@@ -150,7 +150,7 @@ impl<T: ?Sized> Mutex<T> {
     /// `WouldBlock` if it is held. `Poisoned`, with the guard, if the mutex is poisoned.
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
-        if !self.raw.try_lock(Mode::Write) {
+        if !self.raw.try_lock(Mode::Lock) {
             return Err(TryLockError::WouldBlock);
         }
         Ok(self.guard()?)
@@ -180,8 +180,8 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     pub fn try_lock_for(&self, timeout: Duration) -> TryLockResult<MutexGuard<'_, T>> {
         park::checkpoint();
-        if !self.raw.try_lock(Mode::Write)
-            && (timeout.is_zero() || !self.raw.lock_contended(Mode::Write, Deadline::after(timeout)))
+        if !self.raw.try_lock(Mode::Lock)
+            && (timeout.is_zero() || !self.raw.lock_contended(Mode::Lock, Deadline::after(timeout)))
         {
             return Err(TryLockError::WouldBlock);
         }
@@ -222,6 +222,7 @@ impl<T: ?Sized> Mutex<T> {
     /// The caller has just taken the lock.
     #[inline]
     fn guard(&self) -> LockResult<MutexGuard<'_, T>> {
+        self.raw.note_holder();
         self.raw.poison.result(MutexGuard { lock: self, since: Since::now(), _not_send: PhantomData })
     }
 }
@@ -256,7 +257,7 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
         let lock = self.lock;
         core::mem::forget(self);
         // SAFETY: the guard was the lock.
-        unsafe { lock.raw.unlock(Mode::Write) };
+        unsafe { lock.raw.unlock(Mode::Lock) };
         Released(lock)
     }
 }
@@ -267,7 +268,7 @@ pub(super) struct Released<'a, T: ?Sized>(&'a Mutex<T>);
 impl<'a, T: ?Sized> Released<'a, T> {
     /// Takes the lock again, whatever comes.
     pub(super) fn lock_again(self) -> LockResult<MutexGuard<'a, T>> {
-        self.0.raw.lock_regardless(Mode::Write);
+        self.0.raw.lock_regardless(Mode::Lock);
         self.0.guard()
     }
 }
@@ -295,7 +296,7 @@ impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         self.lock.raw.poison.leave(self.since);
         // SAFETY: the guard is the lock.
-        unsafe { self.lock.raw.unlock(Mode::Write) };
+        unsafe { self.lock.raw.unlock(Mode::Lock) };
     }
 }
 
