@@ -14,6 +14,7 @@
 //! * [`fs`] mirrors [`std::fs`], on the blocking pool.
 //! * [`process`] mirrors [`std::process`]; [`signal`] waits for signals.
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides.
+//! * [`runtime::dump()`]: what every task is doing, and why it waits; [`runtime::dump_on_sigquit`].
 //! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -114,6 +115,10 @@ pub mod __private {
         }
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/debugging.md")]
+mod debugging {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide.md")]

@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 
 use common::{Drops, Finished, OnDrop, in_own_process, is_child, message, on, watchdog, workers};
 use layby::generator::gen_iter;
+use layby::sync::{Barrier, Mutex};
 use layby::{Builder, go, task};
 
 const CASES: &[(&str, fn())] = &[
     ("a_root_that_parks_for_ever", a_root_that_parks_for_ever),
+    ("tasks_that_hold_what_others_want_are_named", tasks_that_hold_what_others_want_are_named),
     (
         "tasks_on_many_workers_are_all_listed_and_all_unwound",
         tasks_on_many_workers_are_all_listed_and_all_unwound,
@@ -176,6 +178,34 @@ fn tasks_on_many_workers_are_all_listed_and_all_unwound() {
     for i in 0..20 {
         listed(&ended, &format!("number {i}"), if i % 2 == 0 { "park" } else { "join of" })
     }
+}
+
+/// Who holds what, and who waits for it, is said. A thread that only waits for SIGQUIT is no hope.
+fn tasks_that_hold_what_others_want_are_named() {
+    let ended = alone("tasks_that_hold_what_others_want_are_named", || {
+        layby::runtime::dump_on_sigquit().unwrap();
+        stuck(|| {
+            on(2, || {
+                let locks = [Mutex::new(()), Mutex::new(())];
+                let barrier = Barrier::new(2);
+                let hold = |own: usize| {
+                    let _own = locks[own].lock().unwrap();
+                    barrier.wait();
+                    drop(locks[1 - own].lock());
+                };
+                layby::scope(|s| {
+                    task::Builder::new().name("left".into()).spawn_scoped(s, || hold(0)).unwrap();
+                    task::Builder::new().name("right".into()).spawn_scoped(s, || hold(1)).unwrap();
+                });
+            })
+        });
+    });
+    expect_found(&ended, 1);
+    listed(&ended, "main", "the end of 2 tasks of a scope");
+    listed(&ended, "left", "lock of a Mutex, held by task 'right' (#");
+    listed(&ended, "right", "lock of a Mutex, held by task 'left' (#");
+    assert!(ended.stderr.contains("\nthese tasks wait for each other:\n"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("\n    layby::sync::mutex::Mutex"), "a backtrace: {}", ended.stderr);
 }
 
 /// Nor is a runtime without a task.

@@ -34,7 +34,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("8a", &["scope", "timeout", "io"]),
     ("8b", &["gather", "group", "race", "net", "fs", "process", "signal", "future"]),
     ("9", &["runtime", "testing"]),
-    ("10", &["lib", "__private", "cancellation", "guide", "soundness", "macros", "task", "thread", "time"]),
+    (
+        "10",
+        &[
+            "lib",
+            "__private",
+            "cancellation",
+            "debugging",
+            "guide",
+            "soundness",
+            "macros",
+            "task",
+            "thread",
+            "time",
+        ],
+    ),
 ];
 
 /// What may be used within a layer.

@@ -220,6 +220,11 @@ pub(crate) fn park(reason: Reason, deadline: Deadline, waiter: &Waiter, wait: &i
     }
 }
 
+/// Whether the caller is a task inside the panic hook, where it cannot wait.
+pub(crate) fn is_in_hook() -> bool {
+    sched::current().is_some_and(|(_, task)| task.in_hook.get())
+}
+
 /// The bare switch. `prepare` said that the task may go, and nothing has run on this worker since.
 #[inline(always)]
 fn suspend(task: &Header) {

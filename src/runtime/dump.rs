@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::blocking;
 use crate::dump::TaskDump;
-use crate::park::Reason;
+use crate::park::{self, Reason};
 use crate::sched::{self, Shared};
 
 /// What every task of the process is doing: its state, what it waits for and how long it has, where it was spawned, and its
@@ -19,7 +19,7 @@ use crate::sched::{self, Shared};
 /// Costs nothing while nobody asks. Functions are named as far as the program has symbols; with `debug = "line-tables-only"` in the profile there
 /// are lines, too.
 ///
-/// The caller waits: a task parks.
+/// The caller waits: a task parks. (In a panic hook its worker counts as busy.)
 ///
 /// # Cancellation
 /// Not a suspension point.
@@ -49,5 +49,7 @@ pub fn dump() -> TaskDump {
 
 /// Of these runtimes.
 pub(super) fn of(runtimes: impl FnOnce() -> Vec<Arc<Shared>> + Send) -> TaskDump {
-    blocking::unblock_for(Reason::Dump, || sched::dump(&runtimes()))
+    let ask = || sched::dump(&runtimes());
+    // Inside a panic hook no task can wait: there it is a busy worker's.
+    if park::is_in_hook() { ask() } else { blocking::unblock_for(Reason::Dump, ask) }
 }

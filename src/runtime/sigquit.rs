@@ -41,6 +41,7 @@ pub fn dump_on_sigquit() -> io::Result<()> {
         let _own = sched::PoolThread::new();
         let mut byte = [0];
         while signals.read_exact(&mut byte).is_ok() {
+            // With an empty line after it.
             let text = format!("layby: SIGQUIT: {}\n", dump());
             // If stderr cannot be written to, nobody is left to be told.
             let _ = io::stderr().write_all(text.as_bytes());

@@ -46,7 +46,7 @@
 //! * *std's backtrace*: its lock stalls a capture behind another thread's first look-up of a name, 58 ms.
 
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -122,8 +122,6 @@ pub(crate) struct Call {
     news: Condvar,
     /// How many slices the workers have worked at it.
     slices: AtomicU64,
-    /// Nobody waits for it any more.
-    given_up: AtomicBool,
 }
 
 impl core::fmt::Debug for Call {
@@ -135,6 +133,8 @@ impl core::fmt::Debug for Call {
 /// How far a worker has come with a call.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
+    /// Which call; none, if it is done at once.
+    call: Option<Arc<Call>>,
     cursor: Cursor,
     part: Part,
 }
@@ -151,17 +151,27 @@ impl Call {
             parts: Mutex::new(parts),
             news: Condvar::new(),
             slices: AtomicU64::new(0),
-            given_up: AtomicBool::new(false),
         })
     }
 
     fn answer(&self, worker: usize, part: Part) {
-        lock(&self.parts)[worker] = Some(part);
+        // Empty, if nobody waits any more.
+        if let Some(place) = lock(&self.parts).get_mut(worker) {
+            *place = Some(part);
+        }
         self.news.notify_all();
     }
 
+    /// What the workers say, and what there is to see of those that do not answer.
+    fn wait(self: &Arc<Call>) -> Vec<(WorkerState, Part)> {
+        let parts = self.wait_for_parts();
+        // Those that have not answered need not, and must not keep the runtime alive by it.
+        self.shared.remotes.iter().for_each(|remote| remote.end_dump_call(self));
+        parts.into_iter().enumerate().map(|(worker, part)| self.part_of(worker, part)).collect()
+    }
+
     /// Waits until all have answered, or those that are left do nothing for it.
-    fn wait(&self) -> Vec<(WorkerState, Part)> {
+    fn wait_for_parts(&self) -> Vec<Option<Part>> {
         let mut parts = lock(&self.parts);
         while parts.iter().any(Option::is_none) {
             let missing = parts.iter().filter(|part| part.is_none()).count();
@@ -174,9 +184,7 @@ impl Call {
                 break;
             }
         }
-        self.given_up.store(true, Ordering::Relaxed);
-        let parts: Vec<_> = parts.drain(..).collect();
-        parts.into_iter().enumerate().map(|(worker, part)| self.part_of(worker, part)).collect()
+        core::mem::take(&mut *parts)
     }
 
     fn part_of(&self, worker: usize, part: Option<Part>) -> (WorkerState, Part) {
@@ -242,18 +250,15 @@ impl Worker {
     #[cold]
     fn answer_a_slice(&self) {
         let Some((call, index)) = self.remote.dump_call() else { return };
-        // Relaxed, both: as in `Call::wait`.
-        if call.given_up.load(Ordering::Relaxed) {
-            self.walk.take();
-            self.remote.end_dump_call(&call);
-            return;
-        }
+        // Relaxed: as in `Call::wait`.
         call.slices.fetch_add(1, Ordering::Relaxed);
-        let mut walk = self.walk.take().unwrap_or_default();
+        let same = |walk: &Walk| walk.call.as_ref().is_some_and(|other| Arc::ptr_eq(other, &call));
+        let mut walk = self.walk.take().filter(same).unwrap_or_default();
         if self.walk_on(&mut walk, clock::now_ns() + SLICE_NS) {
             self.remote.end_dump_call(&call);
             call.answer(index, walk.part);
         } else {
+            walk.call = Some(call);
             self.walk.replace(Some(walk));
         }
     }
@@ -279,7 +284,7 @@ impl Worker {
     /// Goes on until `until`. True: it is done.
     fn walk_on(&self, walk: &mut Walk, until: u64) -> bool {
         self.note_time(self.now());
-        let Walk { cursor, part } = walk;
+        let Walk { cursor, part, .. } = walk;
         let mut count = 0;
         let stacks = self.stacks.borrow();
         let visit = |slot: Slot| {
