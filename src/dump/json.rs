@@ -145,18 +145,17 @@ pub(super) fn of(dump: &TaskDump) -> String {
 mod tests {
     use super::*;
 
+    // That it can be read back: `tests/dump.rs`, whose reader would make the comparisons of this crate's own tests ambiguous.
     #[test]
     fn strings_are_escaped() {
         let text = Text("a\"b\\c\nd\te\u{1}é\u{2028}").to_string();
         assert_eq!(text, r#""a\"b\\c\nd\u0009e\u0001é\u2028""#);
-        let parsed: String = serde_json::from_str(&text).unwrap();
-        assert_eq!(parsed, "a\"b\\c\nd\te\u{1}é\u{2028}");
     }
 
     #[test]
     fn nothing_is_an_empty_object() {
-        let json: serde_json::Value = serde_json::from_str(&of(&TaskDump::default())).unwrap();
-        assert_eq!(json["tasks"], serde_json::json!([]));
-        assert_eq!(json["pid"], std::process::id());
+        let json = of(&TaskDump::default());
+        let rest = r#","runtimes":[],"tasks":[],"unlisted":0,"backtraces":[],"cycles":[]}"#;
+        assert_eq!(json, format!(r#"{{"pid":{}{rest}"#, std::process::id()));
     }
 }

@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use super::deadlock::Membership;
-use super::dump::{Answer, Walk};
+use super::dump::{Answer, Walk, steps};
 use super::placement::Watch;
 use super::remote::{Remote, bump};
 use super::shared::Shared;
@@ -237,7 +237,7 @@ impl Worker {
             last_fired: Cell::new(now),
             timerfd,
             armed: Cell::new(u64::MAX),
-            unwinding: Unwinding::default(),
+            unwinding: Unwinding { clock: Cell::new(steps(now)), ..Unwinding::default() },
             root_carrier: RefCell::default(),
             budget: Cell::new(0),
             sim: shared.config.seed.map(Sim::new),
