@@ -1,8 +1,6 @@
 //! `examples/dump` as a real process, which gets stuck and is asked why.
 
-mod common;
-
-use common::{Process, example, watchdog, workers};
+use crate::common::{Process, example, watchdog, workers};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::Command;
