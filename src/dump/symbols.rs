@@ -5,7 +5,7 @@
 use core::fmt;
 use std::collections::HashMap;
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One backtrace: its addresses, and what they stand for.
 #[derive(Clone, Debug)]
@@ -70,8 +70,7 @@ pub(super) fn resolve(stacks: &mut [Resolved]) {
 fn symbols(address: usize, here: &Path) -> Vec<Symbol> {
     let mut found = Vec::new();
     backtrace::resolve(core::ptr::without_provenance_mut(address), |symbol| {
-        let file =
-            symbol.filename().map(|file| file.strip_prefix(here).unwrap_or(file).display().to_string());
+        let file = symbol.filename().map(|file| shortened(file, here));
         found.push(Symbol {
             address,
             function: symbol.name().map(|name| format!("{name:#}")),
@@ -84,6 +83,14 @@ fn symbols(address: usize, here: &Path) -> Vec<Symbol> {
         found.push(Symbol { address, function: None, file: None, line: None, column: None });
     }
     found
+}
+
+/// A path of the program's own relative to where it runs, if it is below that, and one of std's without its compiler's number.
+fn shortened(file: &Path, here: &Path) -> String {
+    if let Ok(rest) = file.strip_prefix("/rustc") {
+        return rest.components().skip(1).collect::<PathBuf>().display().to_string();
+    }
+    file.strip_prefix(here).unwrap_or(file).display().to_string()
 }
 
 /// Without what the runtime has put around the task's own calls; but with the call of the runtime's that it waits in.
@@ -167,6 +174,14 @@ mod tests {
     fn a_stack_of_nothing_else_stays_whole() {
         let all = ["layby::park::finish", "layby::spawn::cell::run"];
         assert_eq!(trimmed(&all), all);
+    }
+
+    #[test]
+    fn paths_are_short() {
+        let short = |file: &str| shortened(Path::new(file), Path::new("/home/me/app"));
+        assert_eq!(short("/home/me/app/src/main.rs"), "src/main.rs");
+        assert_eq!(short("/rustc/0123abc/library/core/src/option.rs"), "library/core/src/option.rs");
+        assert_eq!(short("/other/lib.rs"), "/other/lib.rs");
     }
 
     #[test]
