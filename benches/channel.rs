@@ -5,6 +5,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::thread;
+use std::time::Instant;
 
 /// Messages a round.
 const MESSAGES: u64 = 1_000;
@@ -58,6 +59,24 @@ fn round_trips(c: &mut Criterion) {
                     assert_eq!(r2.recv().await, Some(i));
                 }
             });
+        });
+    });
+    group.bench_function(BenchmarkId::new("may", "unbounded"), |b| {
+        may::config().set_workers(1);
+        b.iter_custom(|rounds| {
+            let ((s1, r1), (s2, r2)) = (may::sync::mpsc::channel(), may::sync::mpsc::channel());
+            let echo = may::go!(move || r1.iter().for_each(|m| s2.send(m).unwrap()));
+            let asker = may::go!(move || {
+                let start = Instant::now();
+                for i in 0..rounds * MESSAGES {
+                    s1.send(i).unwrap();
+                    assert_eq!(r2.recv(), Ok(i));
+                }
+                start.elapsed()
+            });
+            let took = asker.join().unwrap();
+            echo.join().unwrap();
+            took
         });
     });
     group.finish();

@@ -1,8 +1,10 @@
 //! `select!` beside its rivals: among two channels of which one has a message, and without one.
 //!
-//! `cargo bench --bench select`. layby in a task and on a plain thread; crossbeam on a plain thread; tokio's `select!` over its mpsc.
+//! `cargo bench --bench select`. layby in a task and on a plain thread; crossbeam on a plain thread; tokio's and may's `select!` over their mpsc
+//! (may's starts a coroutine for each case).
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use std::time::Instant;
 
 fn selects(c: &mut Criterion) {
     let mut group = c.benchmark_group("select_of_two");
@@ -40,6 +42,21 @@ fn selects(c: &mut Criterion) {
                     message = r2.recv() => message.unwrap(),
                 }
             })
+        });
+    });
+    group.bench_function("may", |b| {
+        may::config().set_workers(1);
+        b.iter_custom(|rounds| {
+            let selecting = may::go!(move || {
+                let ((s, r), (_s2, r2)) = (may::sync::mpsc::channel(), may::sync::mpsc::channel::<u32>());
+                let start = Instant::now();
+                for _ in 0..rounds {
+                    s.send(1).unwrap();
+                    may::select!(message = r.recv() => assert!(message.is_ok()), message = r2.recv() => assert!(message.is_ok()));
+                }
+                start.elapsed()
+            });
+            selecting.join().unwrap()
         });
     });
     group.finish();

@@ -65,14 +65,25 @@ plant deadline_against_claim park/mod.rs 's/\(cancelled \|\| timed_out\) && wait
 plant frame_tripped_against_claim fiber/state.rs 's/self.post_with\(CANCEL, EXPIRED\)/self.post_with(CANCEL, 0)/'
 plant frame_tripped_against_claim park/mod.rs 's/\(cancelled \|\| timed_out\) && wait.withdraw\(\)/(cancelled || timed_out) && (wait.withdraw() || true)/'
 plant frame_tripped_against_close park/frames.rs 's/if self.tripped.swap\(true, Ordering::Release\) \{\s*return;\s*\}(.*?\n        \})\n    \}/$1; self.tripped.store(true, Ordering::Release);\n    }/s'
+plant frame_tripped_against_close park/frames.rs 's/task.state.clear_expired\(\);\s*if (View::of_task\(task\).frames\(\).any\(Frame::is_expired\)) \{/let expired = $1;\n    task.state.clear_expired();\n    if expired {/'
 
 # Scopes.
 plant scope_two_ends scope/block.rs 's/true => core::mem::replace\(&mut state.waiter, ptr::null\(\)\)/true => ptr::null()/'
+plant scope_a_cancel_of_the_parent_against_its_opening park/nest.rs 's/if task.state.is_cancelled\(\)/if false/'
+plant scope_a_cancel_of_the_parent_against_its_opening sched/cancel.rs 's/tell\(task\);\n    if task.nests.any\(\) \{\n        go_down\(vec!\[task.clone\(\)\]\);\n    \}/if task.nests.any() { go_down(vec![task.clone()]); }\n    tell(task);/'
+plant scope_a_cancel_of_the_parent_against_its_opening scope/block.rs 's/        !state.cancelled\n/        true\n/'
+plant scope_a_cancel_of_the_parent_against_its_closing fiber/nest.rs 's/innermost.0 = nest.outer.get\(\);//'
 plant scope_two_ends scope/block.rs 's/if state.is_empty\(\) \{\s*return false;\s*\}//'
 
 # Select.
 plant select_two_wakers park/claim.rs 's/compare_exchange\(OPEN, index, Ordering::Relaxed, Ordering::Relaxed\).is_ok\(\)/swap(index, Ordering::Relaxed) != index/'
 plant select_two_wakers_and_a_cancel park/claim.rs 's/compare_exchange\(OPEN, WITHDRAWN, Ordering::Relaxed, Ordering::Relaxed\).is_ok\(\)/load(Ordering::Relaxed) == OPEN/'
+
+plant select_opposite channel/shared.rs 's/let link = if !ready \{/let link = if true {/'
+plant select_both_ends channel/shared.rs 's/state.can_send\(claim\)/state.can_send(core::ptr::null())/'
+plant select_between_the_locks channel/shared.rs 's/let link = if !ready \{/let link = if true {/'
+plant select_between_the_locks channel/shared.rs 's/\} else if !claim.withdraw\(\) \{\s*Link::Claimed/} else if claim.withdraw() \&\& false {\n            Link::Claimed/'
+plant select_the_last_leaves channel/state.rs 's/self.receivers.disconnect\(wakes\);//'
 
 # The spin lock, and the channel.
 plant spin_lock_two util/spin.rs 's/(compare_exchange\(false, true, Ordering::)Acquire/$1Relaxed/'
@@ -80,6 +91,8 @@ plant spin_lock_two util/spin.rs 's/(store\(false, Ordering::)Release/$1Relaxed/
 plant channel_a_send_and_a_cancel channel/shared.rs 's/(self.channel.unlink\(self.node, self.side, false\))/$1 || true/'
 plant channel_a_receive_and_a_cancel channel/shared.rs 's/(self.channel.unlink\(self.node, self.side, false\))/$1 || true/'
 plant channel_the_last_leaves channel/shared.rs 's/(self.channel.unlink\(self.node, self.side, false\))/$1 || true/'
+plant channel_the_last_leaves_and_one channel/state.rs 's/self.receivers.disconnect\(wakes\);//'
+plant channel_the_last_leaves_and_one channel/state.rs 's/self.senders.disconnect\(wakes\);//'
 plant channel_a_rendezvous channel/state.rs 's/unsafe \{ self.put\(node.slot\(\), wakes\) \}/Put::Full/'
 
 # Sleep and wake.

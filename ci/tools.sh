@@ -1,11 +1,18 @@
 #!/usr/bin/env bash
-# Makes sure that wrk, curl, the other target's std and rustup's components are there; installs all but the last where missing.
+# Makes sure that the tools and servers which steps and tests use, the other target's std and rustup's components are
+# there; installs all but the last where missing.
 set -euo pipefail
 
 missing=()
-for tool in wrk curl; do
-    command -v "$tool" >/dev/null || missing+=("$tool")
+# PACKAGE:COMMAND, where the command has another name.
+for tool in wrk curl python3 openssl sqlite3 pkg-config redis-server redis-tools:redis-cli postgresql-client:psql; do
+    command -v "${tool#*:}" >/dev/null || missing+=("${tool%%:*}")
 done
+# What is no command in the PATH.
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+pkg-config --exists sqlite3 2>/dev/null || missing+=(libsqlite3-dev)
+# Into the system's Python, whichever comes first in the PATH.
+/usr/bin/python3 -c "import websocket" 2>/dev/null || missing+=(python3-websocket)
 if ((${#missing[@]})); then
     root=()
     if ((EUID != 0)); then

@@ -4,8 +4,9 @@
 //! * [`go!`], [`spawn()`], [`run`], [`sleep()`], [`timeout()`], [`shield`], [`scope()`], [`try_scope`],
 //!   [`gather!`], [`try_gather!`], [`race!`], [`unblock`],
 //!   [`unblock_detached`]: at the root.
-//! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names.
-//! * [`net`] mirrors [`std::net`]; [`net::unix`] mirrors [`std::os::unix::net`].
+//! * [`task`] mirrors [`std::thread`]; [`thread`] is the same under std's names. It also has [`task::spawn_after`],
+//!   [`task::spawn_eager`], [`task::Group`] and [`task::as_completed`].
+//! * [`net`] mirrors [`std::net`]; [`net::unix`] mirrors [`std::os::unix::net`]. [`net::serve()`] is a server in one call.
 //! * [`io`]: any descriptor ([`io::Fd`]), pipes, standard input, and `copy`.
 //! * [`sync`] mirrors [`std::sync`], with [`sync::mpsc`].
 //! * [`channel`] mirrors [`crossbeam_channel`], with [`select!`]; and has asyncio's other queues, [`channel::PriorityQueue`] and
@@ -13,9 +14,11 @@
 //! * [`generator`]: functions that hand out values one by one, and may be sent some.
 //! * [`fs`] mirrors [`std::fs`], on the blocking pool.
 //! * [`process`] mirrors [`std::process`]; [`signal`] waits for signals.
-//! * [`testing`] runs tests with virtual time, in an order that a seed decides.
+//! * [`testing`] runs tests with virtual time, in an order that a seed decides, or in many orders until one fails; and has connections
+//!   in memory that are slow or break.
 //! * [`runtime::dump()`]: what every task is doing, and why it waits; [`runtime::dump_on_sigquit`].
-//! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes.
+//! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes; a watchdog, and debug mode.
+//! * [`runtime`]: a runtime's numbers, and how much of their stacks tasks have used.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -72,7 +75,7 @@ pub mod __private {
     pub use crate::channel::select_parts as select;
     pub use crate::gather::{TryTuple, Tuple, TupleLocal};
     pub use crate::race::lane;
-    pub use crate::spawn::local_key;
+    pub use crate::spawn::{inherited_key, local_key};
 
     use crate::JoinHandle;
     use crate::task::{ScopedJoinHandle, Task};
@@ -131,3 +134,23 @@ mod soundness {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/cancellation.md")]
 mod cancellation {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/debugging.md")]
+mod debugging {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/testing.md")]
+mod testing_page {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/from-asyncio.md")]
+mod from_asyncio {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/from-go.md")]
+mod from_go {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/porting.md")]
+mod porting {}

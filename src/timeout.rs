@@ -239,6 +239,9 @@ impl From<Elapsed> for io::Error {
 /// Timeouts inside of `f` work. Its value is returned; what was held back comes at the next suspension point. For updates that
 /// must not stop half-way, and around callbacks from C, through whose frames nothing may unwind.
 ///
+/// Structures inside of `f` (a [`scope`](crate::scope()), a `gather!`) are protected with it. The children of a scope around it are not:
+/// they are cancelled at once.
+///
 /// # Panics
 /// With the panic of `f`.
 ///

@@ -2,7 +2,7 @@
 //!
 //! What must hold, whatever happens: every task of a structure has ended when the structure is left; every value is dropped exactly
 //! once; a timeout is not early; nobody hangs (the watchdog, and the seeded run itself). `LAYBY_SEED` repeats a run; `STRESS_SEEDS` sets
-//! how many there are.
+//! how many there are, `STRESS_FROM` the first.
 
 #![allow(clippy::unit_arg, reason = "`Ok(sleep(…))` says what is meant")]
 
@@ -194,8 +194,9 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
     if let Some(seed) = std::env::var("LAYBY_SEED").ok().and_then(|text| text.parse().ok()) {
         return seed..seed + 1;
     }
-    let count = std::env::var("STRESS_SEEDS").ok().and_then(|text| text.parse().ok());
-    0..count.unwrap_or(default)
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let from = number("STRESS_FROM").unwrap_or(0);
+    from..from + number("STRESS_SEEDS").unwrap_or(default)
 }
 
 #[test]

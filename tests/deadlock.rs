@@ -23,6 +23,7 @@ const CASES: &[(&str, fn())] = &[
         tasks_on_many_workers_are_all_listed_and_all_unwound,
     ),
     ("idle_threads_of_the_pool_are_no_hope", idle_threads_of_the_pool_are_no_hope),
+    ("a_watchdog_is_no_hope", a_watchdog_is_no_hope),
     ("a_panic_on_the_way_out_says_more", a_panic_on_the_way_out_says_more),
     ("a_root_that_swallows_it_ends_the_process", a_root_that_swallows_it_ends_the_process),
     ("a_task_that_swallows_it_ends_the_process", a_task_that_swallows_it_ends_the_process),
@@ -178,7 +179,11 @@ fn tasks_on_many_workers_are_all_listed_and_all_unwound() {
     // Of those that wait at the same place, the first twenty.
     assert!(ended.stderr.contains("and 80 more at the same place\n"), "{}", ended.stderr);
     for i in 0..20 {
-        listed(&ended, &format!("number {i}"), if i % 2 == 0 { "park" } else { "join of" })
+        listed(
+            &ended,
+            &format!("number {i}"),
+            if i % 2 == 0 { "park" } else { "the end of a task of a scope" },
+        )
     }
 }
 
@@ -207,7 +212,8 @@ fn tasks_that_hold_what_others_want_are_named() {
     listed(&ended, "left", "lock of a Mutex, held by task 'right' (#");
     listed(&ended, "right", "lock of a Mutex, held by task 'left' (#");
     assert!(ended.stderr.contains("\nthese tasks wait for each other:\n"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("\n    layby::sync::mutex::Mutex"), "a backtrace: {}", ended.stderr);
+    let has = |text| ended.stderr.contains(text);
+    assert!(has(" at src/sync/mutex.rs:") && !has(" at src/park/"), "a backtrace: {}", ended.stderr);
 }
 
 /// Nor is a runtime without a task.
@@ -225,6 +231,16 @@ fn idle_threads_of_the_pool_are_no_hope() {
         }
     });
     expect_found(&ended, workers().len());
+}
+
+/// Its thread is layby's own, and it sleeps.
+fn a_watchdog_is_no_hope() {
+    let ended = alone("a_watchdog_is_no_hope", || {
+        for n in workers() {
+            stuck(|| Builder::new().workers(n).debug_mode(true).run(|| park_for_ever()));
+        }
+    });
+    expect_found(&ended, 2);
 }
 
 fn a_panic_on_the_way_out_says_more() {

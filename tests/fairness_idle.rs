@@ -84,7 +84,9 @@ fn an_idle_runtime_wakes_never() {
     in_own_process("an_idle_runtime_wakes_never", || {
         let _watchdog = watchdog(50);
         let idle = Arc::new(AtomicUsize::new(0));
-        let runtimes = [1, 4].map(|n| Builder::new().workers(n).build().unwrap());
+        // A watchdog sleeps when there is nothing to watch.
+        let runtimes = [(1, false), (4, true)]
+            .map(|(n, debug)| Builder::new().workers(n).debug_mode(debug).build().unwrap());
         for runtime in &runtimes {
             runtime.run(|| a_busy_life(&idle));
         }

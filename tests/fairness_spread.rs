@@ -140,21 +140,11 @@ fn accept(count: usize, clients: impl FnOnce(std::net::SocketAddr) + Send + 'sta
     })
 }
 
-/// Accepts `count` connections, again if they were not even: a worker that the kernel does not let run for a while loses what it
-/// has not started to the other one, and should.
 #[track_caller]
-fn is_even(count: usize, mut accepted: impl FnMut() -> Vec<usize>) {
+fn is_even(on: &[usize], count: usize) {
+    assert_eq!((on.len(), on.iter().sum::<usize>()), (2, count), "{on:?}");
     let part = count * 45 / 100..=count * 55 / 100;
-    let mut tries = Vec::new();
-    for _ in 0..3 {
-        let on = accepted();
-        assert_eq!(on.iter().sum::<usize>(), count, "{on:?}");
-        if on.len() == 2 && on.iter().all(|n| part.contains(n)) {
-            return;
-        }
-        tries.push(on);
-    }
-    panic!("connections by worker: {tries:?}");
+    assert!(on.iter().all(|n| part.contains(n)), "connections by worker: {on:?}");
 }
 
 const CONNECTIONS: usize = 1000;
@@ -168,15 +158,12 @@ fn connections() -> usize {
 fn connections_that_come_in_a_crowd_are_spread() {
     let _watchdog = watchdog(60);
     let count = connections();
-    let accepted = || {
-        accept(count, move |address| {
-            let mut all: Vec<_> =
-                (0..count).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
-            all.iter_mut().for_each(|stream| stream.write_all(&[1]).unwrap());
-            all.iter_mut().for_each(|stream| stream.read_exact(&mut [0]).unwrap());
-        })
-    };
-    is_even(count, accepted);
+    let on = accept(count, move |address| {
+        let mut all: Vec<_> = (0..count).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        all.iter_mut().for_each(|stream| stream.write_all(&[1]).unwrap());
+        all.iter_mut().for_each(|stream| stream.read_exact(&mut [0]).unwrap());
+    });
+    is_even(&on, count);
 }
 
 /// One after the other, each served before the next one comes.
@@ -184,18 +171,16 @@ fn connections_that_come_in_a_crowd_are_spread() {
 fn connections_that_come_one_by_one_are_spread() {
     let _watchdog = watchdog(60);
     let count = connections();
-    let accepted = || {
-        accept(count, move |address| {
-            let connect = |_| {
-                let mut stream = std::net::TcpStream::connect(address).unwrap();
-                stream.write_all(&[1]).unwrap();
-                stream.read_exact(&mut [0]).unwrap();
-                stream
-            };
-            drop((0..count).map(connect).collect::<Vec<_>>());
-        })
-    };
-    is_even(count, accepted);
+    let on = accept(count, move |address| {
+        let connect = |_| {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.write_all(&[1]).unwrap();
+            stream.read_exact(&mut [0]).unwrap();
+            stream
+        };
+        drop((0..count).map(connect).collect::<Vec<_>>());
+    });
+    is_even(&on, count);
 }
 
 /// While the old ones are busy, from several threads.
@@ -203,28 +188,26 @@ fn connections_that_come_one_by_one_are_spread() {
 fn connections_that_come_beside_traffic_are_spread() {
     let _watchdog = watchdog(60);
     let count = connections();
-    let accepted = || {
-        accept(count, move |address| {
-            let threads: Vec<_> = (0..4)
-                .map(|_| {
-                    thread::spawn(move || {
-                        let mut all: Vec<std::net::TcpStream> = Vec::new();
-                        for _ in 0..count / 4 {
-                            all.push(std::net::TcpStream::connect(address).unwrap());
-                            let recent = all.len().saturating_sub(10);
-                            for stream in &mut all[recent..] {
-                                stream.write_all(&[1]).unwrap();
-                            }
-                            for stream in &mut all[recent..] {
-                                stream.read_exact(&mut [0]).unwrap();
-                            }
+    let on = accept(count, move |address| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                thread::spawn(move || {
+                    let mut all: Vec<std::net::TcpStream> = Vec::new();
+                    for _ in 0..count / 4 {
+                        all.push(std::net::TcpStream::connect(address).unwrap());
+                        let recent = all.len().saturating_sub(10);
+                        for stream in &mut all[recent..] {
+                            stream.write_all(&[1]).unwrap();
                         }
-                        all
-                    })
+                        for stream in &mut all[recent..] {
+                            stream.read_exact(&mut [0]).unwrap();
+                        }
+                    }
+                    all
                 })
-                .collect();
-            drop(threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>());
-        })
-    };
-    is_even(count, accepted);
+            })
+            .collect();
+        drop(threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>());
+    });
+    is_even(&on, count);
 }

@@ -41,8 +41,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "__private",
             "cancellation",
             "debugging",
+            "from_asyncio",
+            "from_go",
             "guide",
+            "porting",
             "soundness",
+            "testing_page",
             "macros",
             "task",
             "thread",
@@ -56,6 +60,8 @@ const SIBLINGS: &[(&str, &[&str])] = &[
     ("fiber", &["coroutine"]),
     // `sync::mpsc` is the channel under std's names. The channel uses nothing of `sync`: it has a lock of its own.
     ("sync", &["channel"]),
+    // `net::serve` keeps its connections in a group.
+    ("net", &["group"]),
     ("lib", &["macros", "task", "thread", "time"]),
     ("__private", &["lib", "task"]),
     ("macros", &["lib", "__private", "task", "thread", "time"]),

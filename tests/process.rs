@@ -151,3 +151,28 @@ fn in_virtual_time() {
         assert_eq!(sh("sleep 0.05; echo done").output().unwrap().stdout, b"done\n");
     });
 }
+
+/// Guards: where no descriptor for a process can be had (here for want of any; before Linux 5.3 always), its end is seen all the
+/// same, and the wait keeps the task, not the worker, and can be cancelled.
+#[test]
+fn without_a_descriptor_of_the_process() {
+    let _guard = common::watchdog(60);
+    let body = || {
+        common::on(1, || {
+            let [mut long, mut short] = ["1000", "0.1"]
+                .map(|time| Command::new("sleep").arg(time).kill_on_drop(true).spawn().unwrap());
+            let others: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+            assert!(std::fs::File::open("/dev/null").is_err());
+            let waits = go!(move || {
+                let result = layby::timeout(Duration::from_millis(20), || long.wait().map(drop));
+                assert!(result.is_err(), "it has ended: {result:?}");
+                long.kill().unwrap();
+                long.wait().unwrap().signal()
+            });
+            assert!(short.wait().unwrap().success());
+            assert_eq!(waits.join().unwrap(), Some(9));
+            drop(others);
+        });
+    };
+    common::in_own_process("without_a_descriptor_of_the_process", body).expect_success();
+}

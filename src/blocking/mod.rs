@@ -23,6 +23,11 @@ pub(crate) use pool::Pool;
 /// The pool behind `unblock`.
 static POOL: Pool = Pool::new("layby-unblock", 512);
 
+/// How many threads that pool has.
+pub(crate) fn threads() -> usize {
+    POOL.threads()
+}
+
 /// Runs `f` on a pool of threads while the calling task waits, so that what blocks in it blocks no worker.
 ///
 /// For std's file operations, blocking C libraries, long computations: anything that would keep the worker's

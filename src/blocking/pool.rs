@@ -76,6 +76,11 @@ impl Pool {
         }
     }
 
+    /// How many threads there are.
+    pub(super) fn threads(&self) -> usize {
+        self.lock().threads
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -10,10 +10,11 @@ use core::ptr::NonNull;
 
 use super::buffer::Block;
 use super::node::{Given, Node, Wakes, wake};
+use super::select::handle::Link;
 use super::state::{Garbage, Put, Reserved, Returned, State, Took};
 use super::{RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
 use crate::park::{self, Claim, Deadline, Details, Outcome, Reason, Wait, Waiter, park, throw_cancelled};
-use crate::util::atomic::{AtomicUsize, Ordering};
+use crate::util::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::util::spin::SpinLock;
 
 pub(super) struct Channel<T> {
@@ -21,6 +22,8 @@ pub(super) struct Channel<T> {
     capacity: Option<usize>,
     senders: AtomicUsize,
     receivers: AtomicUsize,
+    /// Whether the last receive had to wait. If so, the next one does not try first: it would take the lock twice.
+    receive_waits: AtomicBool,
 }
 
 // SAFETY: messages pass from thread to thread, which `T: Send` allows; no two threads refer to one. Nodes are touched by
@@ -71,6 +74,15 @@ pub(super) enum Side {
     Receive,
 }
 
+/// The wait of a receiver for the message of a select that it has claimed: claimed itself, from the start.
+pub(super) struct Promised;
+
+impl Wait for Promised {
+    fn withdraw(&self) -> bool {
+        false
+    }
+}
+
 impl<T> Wait for Waiting<'_, T> {
     fn withdraw(&self) -> bool {
         self.channel.unlink(self.node, self.side, false)
@@ -89,6 +101,7 @@ impl<T> Channel<T> {
             capacity,
             senders: AtomicUsize::new(1),
             receivers: AtomicUsize::new(1),
+            receive_waits: AtomicBool::new(false),
         }
     }
 
@@ -203,11 +216,14 @@ impl<T> Channel<T> {
     pub(super) fn recv(&self, deadline: impl FnOnce() -> Deadline) -> Result<T, RecvTimeoutError> {
         park::spend_budget(1);
         let message = Slot::empty();
-        match self.take(&message) {
-            // SAFETY: `take` says so.
-            Took::Message => return Ok(unsafe { message.take() }),
-            Took::Disconnected => return Err(RecvTimeoutError::Disconnected),
-            Took::Empty | Took::Owed | Took::Promised => {}
+        // Relaxed: a guess, either way is right.
+        if !self.receive_waits.load(Ordering::Relaxed) {
+            match self.take(&message) {
+                // SAFETY: `take` says so.
+                Took::Message => return Ok(unsafe { message.take() }),
+                Took::Disconnected => return Err(RecvTimeoutError::Disconnected),
+                Took::Empty | Took::Owed | Took::Promised => {}
+            }
         }
         let deadline = deadline();
         loop {
@@ -269,6 +285,11 @@ impl<T> Channel<T> {
         // SAFETY: the slot has room; the node is new, and its frame ends the wait before it goes.
         let took = unsafe { self.state.lock().take_or_link(node, &mut garbage, &mut wakes) };
         wakes.fire();
+        let waits = took == Took::Empty;
+        // Relaxed: as in `recv`. The look first spares the cache line.
+        if self.receive_waits.load(Ordering::Relaxed) != waits {
+            self.receive_waits.store(waits, Ordering::Relaxed);
+        }
         took
     }
 
@@ -276,13 +297,6 @@ impl<T> Channel<T> {
     #[cold]
     #[inline(never)]
     fn take_owed(&self, message: &Slot<T>) -> Result<T, TryRecvError> {
-        /// Claimed from the start.
-        struct Promised;
-        impl Wait for Promised {
-            fn withdraw(&self) -> bool {
-                false
-            }
-        }
         loop {
             let waiter = Waiter::current();
             let node = Node::plain(&waiter, message.place().cast());
@@ -373,28 +387,44 @@ impl<T> Channel<T> {
         }
     }
 
-    /// Links a select's node, unless the operation would not block: then false.
+    /// A select's operation: links its node; or, if it need not wait, withdraws the select's claim word and, unless it is to
+    /// `watch`, gets it done, under the lock under which it was found so.
     ///
     /// # Safety
-    /// As for [`Waiters::link`](super::node::Waiters::link).
-    pub(super) unsafe fn link(&self, node: &Node, side: Side, watch: bool, claim: &Claim) -> bool {
+    /// As for [`Waiters::link`](super::node::Waiters::link). The node's slot is room for a message, or null in a send.
+    pub(super) unsafe fn link(&self, node: &Node, side: Side, watch: bool, claim: &Claim) -> Link {
         let mut wakes = Wakes::new();
+        let mut garbage = Garbage::new();
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let (ready, own, other) = match side {
             Side::Send => (state.can_send(claim), &mut state.senders, &mut state.receivers),
             Side::Receive => (state.can_receive(claim), &mut state.receivers, &mut state.senders),
         };
-        if !ready {
+        let link = if !ready {
             // SAFETY: says the caller.
             unsafe { own.link(node, watch) };
             if !watch {
                 other.tell(&mut wakes);
             }
-        }
+            Link::Linked
+        } else if !claim.withdraw() {
+            Link::Claimed
+        } else if watch {
+            Link::Ready
+        } else {
+            match side {
+                Side::Send => state.reserve().into(),
+                Side::Receive => {
+                    // SAFETY: a slot with room, says the caller.
+                    let took = unsafe { state.take(node.slot(), Some(node), &mut garbage, &mut wakes) };
+                    took.into()
+                }
+            }
+        };
         drop(guard);
         wakes.fire();
-        !ready
+        link
     }
 
     /// An operation of that side, for a dump.

@@ -74,7 +74,7 @@ struct Frame<'a>(&'a Symbol);
 
 impl Display for Frame<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Symbol { address, function, file, line, column } = self.0;
+        let Symbol { address, function, file, line, column, .. } = self.0;
         let text = |text: &'_ Option<String>| Maybe(text.as_deref().map(Text)).to_string();
         write!(
             f,

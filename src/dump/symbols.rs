@@ -5,7 +5,7 @@
 use core::fmt;
 use std::collections::HashMap;
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// One backtrace: its addresses, and what they stand for.
 #[derive(Clone, Debug)]
@@ -37,6 +37,16 @@ pub(super) struct Symbol {
     pub(super) file: Option<String>,
     pub(super) line: Option<u32>,
     pub(super) column: Option<u32>,
+    whose: Whose,
+}
+
+/// Whose call it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Program,
+    Layby,
+    /// What std puts between a closure and its caller.
+    Glue,
 }
 
 impl fmt::Display for Symbol {
@@ -70,17 +80,25 @@ pub(super) fn resolve(stacks: &mut [Resolved]) {
 fn symbols(address: usize, here: &Path) -> Vec<Symbol> {
     let mut found = Vec::new();
     backtrace::resolve(core::ptr::without_provenance_mut(address), |symbol| {
-        let file = symbol.filename().map(|file| shortened(file, here));
+        let function = symbol.name().map(|name| format!("{name:#}"));
         found.push(Symbol {
             address,
-            function: symbol.name().map(|name| format!("{name:#}")),
-            file,
+            whose: whose(function.as_deref(), symbol.filename()),
+            function,
+            file: symbol.filename().map(|file| shortened(file, here)),
             line: symbol.lineno(),
             column: symbol.colno(),
         });
     });
     if found.is_empty() {
-        found.push(Symbol { address, function: None, file: None, line: None, column: None });
+        found.push(Symbol {
+            address,
+            function: None,
+            file: None,
+            line: None,
+            column: None,
+            whose: Whose::Program,
+        });
     }
     found
 }
@@ -95,12 +113,12 @@ fn shortened(file: &Path, here: &Path) -> String {
 
 /// Without what the runtime has put around the task's own calls; but with the call of the runtime's that it waits in.
 fn trim(mut frames: Vec<Symbol>) -> Vec<Symbol> {
-    let own = |frame: &Symbol| frame.function.as_deref().is_none_or(|name| !is_layby(name) && !is_glue(name));
+    let own = |frame: &Symbol| frame.whose == Whose::Program;
     let (Some(first), Some(last)) = (frames.iter().position(own), frames.iter().rposition(own)) else {
         return frames;
     };
     frames.truncate(last + 1);
-    let waits_in = frames[..first].iter().rposition(|frame| frame.function.as_deref().is_some_and(is_layby));
+    let waits_in = frames[..first].iter().rposition(|frame| frame.whose == Whose::Layby);
     frames.drain(..waits_in.unwrap_or(first));
     if waits_in.is_some() {
         // Glue that lies between the runtime's call and its caller.
@@ -108,6 +126,32 @@ fn trim(mut frames: Vec<Symbol>) -> Vec<Symbol> {
         frames.drain(1..=glue);
     }
     frames
+}
+
+/// By its name; or by its file, where the name has no path: so are names in programs with line tables and nothing more, of functions that others are
+/// inlined into.
+fn whose(function: Option<&str>, file: Option<&Path>) -> Whose {
+    let Some(name) = function else { return Whose::Program };
+    let has_path = name.split('<').next().is_none_or(|begin| begin.is_empty() || begin.contains("::"));
+    let file = file.filter(|_| !has_path);
+    if is_layby(name) || file.is_some_and(is_file_of_layby) {
+        Whose::Layby
+    } else if is_glue(name) || file.is_some_and(is_file_of_glue) {
+        Whose::Glue
+    } else {
+        Whose::Program
+    }
+}
+
+fn is_file_of_layby(file: &Path) -> bool {
+    let switch = |part: Component<'_>| part.as_os_str().to_string_lossy().starts_with("corosensei-");
+    file.starts_with(concat!(env!("CARGO_MANIFEST_DIR"), "/src")) || file.components().any(switch)
+}
+
+fn is_file_of_glue(file: &Path) -> bool {
+    ["core/src/ops/function.rs", "core/src/panic/unwind_safe.rs", "std/src/panicking.rs", "std/src/panic.rs"]
+        .iter()
+        .any(|end| file.ends_with(end))
 }
 
 /// A function of this crate, or of the one that switches.
@@ -145,6 +189,7 @@ mod tests {
             file: None,
             line: None,
             column: None,
+            whose: whose(Some(name), None),
         };
         names.iter().map(symbol).collect()
     }
@@ -185,8 +230,20 @@ mod tests {
     }
 
     #[test]
+    fn names_without_a_path_go_by_their_files() {
+        let whose = |name, file| whose(Some(name), Some(Path::new(file)));
+        let own = concat!(env!("CARGO_MANIFEST_DIR"), "/src/park/mod.rs");
+        let glue = "/rustc/0123abc/library/std/src/panicking.rs";
+        assert_eq!(whose("park<app::sync::Waiting>", own), Whose::Layby);
+        assert_eq!(whose("on_stack", "/registry/corosensei-0.3.4/src/coroutine.rs"), Whose::Layby);
+        assert_eq!(whose("do_call<app::main::{closure_env#0}, ()>", glue), Whose::Glue);
+        assert_eq!(whose("{closure#0}", "/home/me/app/src/main.rs"), Whose::Program);
+        assert_eq!(whose("app::own_function", own), Whose::Program);
+    }
+
+    #[test]
     fn without_symbols_there_are_addresses() {
-        let frame = Symbol { address: 0xabc, function: None, file: None, line: None, column: None };
+        let frame = symbols(0xabc, Path::new("/")).remove(0);
         assert_eq!(frame.to_string(), "0xabc");
         assert_eq!(trim(vec![frame.clone()]), [frame]);
     }

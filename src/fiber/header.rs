@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32};
 use super::carrier::{Carrier, Order, Signal};
 use super::join::JoinSlot;
 use super::locals::Locals;
+use super::nest::Nests;
 use super::state::{self, State};
 use crate::coroutine::Yielder;
 use crate::util::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
@@ -149,6 +150,8 @@ pub(crate) struct Header {
     refs: AtomicUsize,
     /// The one that waits for the end.
     pub(crate) join: JoinSlot<()>,
+    /// Where it has children.
+    pub(crate) nests: Nests,
     /// The home worker's shared part, as the scheduler knows it; null before the start. Written once by
     /// the home worker.
     pub(crate) home: AtomicPtr<()>,
@@ -179,6 +182,8 @@ pub(crate) struct Attributes {
     pub(crate) structured: bool,
     /// See [`Header::parent`].
     pub(crate) parent: u64,
+    /// It begins with copies of those of its spawner's task-locals that are inherited.
+    pub(crate) inherits: bool,
 }
 
 // SAFETY: the link is written by the queue that the task is in and by nothing else.
@@ -192,7 +197,7 @@ unsafe impl Linked for Header {
 impl Header {
     /// A header of a task that has not started, with `refs` references.
     pub(crate) fn new(vtable: &'static Vtable, id: u64, attributes: Attributes, refs: usize) -> Header {
-        let Attributes { name, stack_size, spawned_at, structured, parent } = attributes;
+        let Attributes { name, stack_size, spawned_at, structured, inherits: _, parent } = attributes;
         Header {
             link: Cell::new(ptr::null()),
             carrier: UnsafeCell::new(None),
@@ -221,6 +226,7 @@ impl Header {
             inbox_link: AtomicPtr::new(ptr::null_mut()),
             refs: AtomicUsize::new(refs),
             join: JoinSlot::new(),
+            nests: Nests::new(),
             home: AtomicPtr::new(ptr::null_mut()),
             vtable,
             id,

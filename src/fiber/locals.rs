@@ -16,8 +16,11 @@
 //! Destructors run from the newest to the oldest, as std's do on Linux. While its destructor runs, and after it, a
 //! key is DESTROYED. A value that has no destructor is there until the table goes, as in std.
 //!
+//! A key may be *inherited*: then a task's children begin with copies of its values. Their spawner makes the table, before
+//! anybody else knows of them.
+//!
 //! All of it is the task's own: only code on the task's stack comes here. Nothing here parks, and no code of the user's
-//! runs here; the initialiser and the destructors are called a layer above, between two calls.
+//! runs here; the initialiser, the destructors and `clone` are called from a layer above, between two calls.
 
 use core::cell::Cell;
 use core::marker::PhantomData;
@@ -33,12 +36,28 @@ use core::sync::atomic::{AtomicU32, Ordering};
 pub(crate) struct Key<T> {
     /// 0: none yet.
     index: AtomicU32,
+    /// `None`: its values are not inherited.
+    copy: Option<CopyValue>,
     values: PhantomData<fn(T) -> T>,
 }
 
+/// Clones the value of a [`Local`], into a box of its own.
+///
+/// # Safety
+/// The head is that of a boxed `Local` of the function's type, which stays meanwhile.
+type CopyValue = unsafe fn(NonNull<Head>) -> Doomed;
+
 impl<T> Key<T> {
     pub(crate) const fn new() -> Key<T> {
-        Key { index: AtomicU32::new(0), values: PhantomData }
+        Key { index: AtomicU32::new(0), copy: None, values: PhantomData }
+    }
+
+    /// One whose values are inherited. (`Send`: a child may start on another thread.)
+    pub(crate) const fn inherited() -> Key<T>
+    where
+        T: Clone + Send,
+    {
+        Key { index: AtomicU32::new(0), copy: Some(copy::<T>), values: PhantomData }
     }
 
     /// The place in the tables; 0, where nothing ever is, if the key was not used yet.
@@ -73,8 +92,10 @@ struct Head {
     /// The one that was initialised before it, of those that have destructors.
     older: *mut Head,
     index: u32,
+    has_destructor: bool,
     /// Drops the value and frees the box.
     free: unsafe fn(NonNull<Head>),
+    copy: Option<CopyValue>,
 }
 
 /// `Head::free`.
@@ -86,6 +107,17 @@ unsafe fn free<T>(head: NonNull<Head>) {
     drop(unsafe { Box::from_raw(head.cast::<Local<T>>().as_ptr()) });
 }
 
+/// `Head::copy`.
+///
+/// # Safety
+/// As [`CopyValue`] says.
+unsafe fn copy<T: Clone>(head: NonNull<Head>) -> Doomed {
+    // SAFETY: a `Local<T>` that is there, by this function's contract.
+    let Local { head, value } = unsafe { head.cast::<Local<T>>().as_ref() };
+    let value = value.clone();
+    Doomed::new(Local { head: Head { older: ptr::null_mut(), ..*head }, value })
+}
+
 /// In the place of a value that is being dropped, or was. No box has this address.
 const DESTROYED: *mut Head = ptr::without_provenance_mut(1);
 
@@ -95,6 +127,8 @@ struct Table {
     entries: Vec<*mut Head>,
     /// Null, or the one that is to be dropped next.
     newest: *mut Head,
+    /// Some of the values are inherited.
+    has_heirlooms: bool,
 }
 
 /// What is there for a key.
@@ -120,6 +154,13 @@ impl Locals {
     #[inline(always)]
     pub(crate) fn is_unused(&self) -> bool {
         self.0.get().is_null()
+    }
+
+    /// Whether some of the values are inherited.
+    #[inline(always)]
+    pub(crate) fn has_heirlooms(&self) -> bool {
+        // SAFETY: as in `get`.
+        unsafe { self.0.get().as_ref() }.is_some_and(|table| table.has_heirlooms)
     }
 
     #[inline(always)]
@@ -149,29 +190,51 @@ impl Locals {
             index => index as u32,
         };
         let place = index as usize;
-        if self.is_unused() {
-            self.0.set(Box::into_raw(Box::default()));
-        }
+        let table = self.table();
         // SAFETY: there is one; nobody else has a reference to it, since none leaves this file, and in this file
         // nothing is called back.
-        let table = unsafe { &mut *self.0.get() };
-        if table.entries.len() <= place {
-            table.entries.resize((place + 1).next_multiple_of(4), ptr::null_mut());
-        }
-        let entry = table.entries[place];
+        let table = unsafe { &mut *table };
+        let entry = table.place(place);
         assert!(entry != DESTROYED, "a task-local value was initialised while it was destroyed");
         if !entry.is_null() {
             // SAFETY: of this type, as in `get`; no reference to the value is alive, says the caller.
             let there = unsafe { &mut (*entry.cast::<Local<T>>()).value };
             return Some(mem::replace(there, value));
         }
-        let head = Head { older: table.newest, index, free: free::<T> };
-        let local = Box::into_raw(Box::new(Local { head, value })).cast::<Head>();
-        table.entries[place] = local;
-        if mem::needs_drop::<T>() {
-            table.newest = local;
-        }
+        let has_destructor = mem::needs_drop::<T>();
+        let head = Head { older: ptr::null_mut(), index, has_destructor, free: free::<T>, copy: key.copy };
+        table.adopt(Doomed::new(Local { head, value }));
         None
+    }
+
+    /// The table, which is made if there is none.
+    fn table(&self) -> *mut Table {
+        if self.is_unused() {
+            self.0.set(Box::into_raw(Box::default()));
+        }
+        self.0.get()
+    }
+
+    /// Of the values that are inherited, the first at `from` or after it; and where to look for the next.
+    pub(crate) fn heirloom(&self, from: usize) -> Option<(Heirloom, usize)> {
+        // SAFETY: as in `get`.
+        let table = unsafe { self.0.get().as_ref() }?;
+        let entries = if table.has_heirlooms { table.entries.get(from..)? } else { return None };
+        let mut there =
+            entries.iter().zip(from..).filter(|(entry, _)| !entry.is_null() && **entry != DESTROYED);
+        there.find_map(|(entry, place)| {
+            let head = NonNull::new(*entry)?;
+            // SAFETY: a box that is there.
+            let copy = unsafe { head.as_ref() }.copy?;
+            Some((Heirloom { head, copy }, place + 1))
+        })
+    }
+
+    /// Takes over a copy of a value of another task's.
+    pub(crate) fn inherit(&self, copy: Doomed) {
+        let table = self.table();
+        // SAFETY: as in `put`.
+        unsafe { &mut *table }.adopt(copy);
     }
 
     /// Takes out the newest value that has a destructor, to be dropped by the caller. Its key is destroyed from here on.
@@ -208,9 +271,57 @@ impl Locals {
     }
 }
 
+impl Table {
+    /// What is at that place, which is made.
+    fn place(&mut self, place: usize) -> *mut Head {
+        if self.entries.len() <= place {
+            self.entries.resize((place + 1).next_multiple_of(4), ptr::null_mut());
+        }
+        self.entries[place]
+    }
+
+    /// Stores a value of a key that has none.
+    fn adopt(&mut self, value: Doomed) {
+        let mut local = value.0;
+        mem::forget(value);
+        // SAFETY: it owned the box, which nobody else knows.
+        let head = unsafe { local.as_mut() };
+        self.place(head.index as usize);
+        self.entries[head.index as usize] = local.as_ptr();
+        self.has_heirlooms |= head.copy.is_some();
+        if head.has_destructor {
+            head.older = mem::replace(&mut self.newest, local.as_ptr());
+        }
+    }
+}
+
+/// A value that a task's children are to have a copy of.
+#[derive(Debug)]
+pub(crate) struct Heirloom {
+    head: NonNull<Head>,
+    copy: CopyValue,
+}
+
+impl Heirloom {
+    /// Calls `clone`.
+    ///
+    /// # Safety
+    /// On the task's stack, before its locals are dropped; nothing replaces the value meanwhile.
+    pub(crate) unsafe fn copy(&self) -> Doomed {
+        // SAFETY: `copy` is that of its type; it is there, by this function's contract.
+        unsafe { (self.copy)(self.head) }
+    }
+}
+
 /// A value that is dropped with this.
 #[derive(Debug)]
 pub(crate) struct Doomed(NonNull<Head>);
+
+impl Doomed {
+    fn new<T>(local: Local<T>) -> Doomed {
+        Doomed(NonNull::from(Box::leak(Box::new(local))).cast())
+    }
+}
 
 impl Drop for Doomed {
     fn drop(&mut self) {
@@ -254,6 +365,38 @@ mod tests {
         unsafe { locals.clear() };
         assert!(locals.is_unused());
         assert_eq!(locals.get(&text), Lookup::Absent);
+    }
+
+    #[test]
+    fn children_begin_with_copies_of_what_is_inherited() {
+        let (own, text, number) = (Key::<Rc<u8>>::new(), Key::<String>::inherited(), Key::<u64>::inherited());
+        let (parent, child) = (Locals::new(), Locals::new());
+        assert!(parent.heirloom(0).is_none());
+        // SAFETY: no references are held here, nor below.
+        unsafe { parent.put(&own, Rc::new(1)) };
+        assert!(parent.heirloom(0).is_none());
+        // SAFETY: as above.
+        unsafe { parent.put(&text, "parent".into()) };
+        // SAFETY: as above.
+        unsafe { parent.put(&number, 7) };
+        let mut from = 0;
+        while let Some((heirloom, next)) = parent.heirloom(from) {
+            // SAFETY: the values are there.
+            child.inherit(unsafe { heirloom.copy() });
+            from = next;
+        }
+        assert_eq!(child.get(&own), Lookup::Absent);
+        assert_eq!(child.get(&number), Lookup::Value(&7));
+        // SAFETY: as above.
+        unsafe { parent.put(&text, "changed".into()) };
+        assert_eq!(child.get(&text), Lookup::Value(&"parent".into()));
+        assert!(child.heirloom(0).is_some(), "and the children's children");
+        for locals in [parent, child] {
+            // SAFETY: as above.
+            while unsafe { locals.take_newest() }.is_some() {}
+            // SAFETY: as above, and nothing is left to take.
+            unsafe { locals.clear() };
+        }
     }
 
     #[test]

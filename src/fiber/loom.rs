@@ -62,6 +62,7 @@ pub(crate) fn task(refs: usize) -> (NonNull<Header>, Vec<FiberRef>, Ends) {
         stack_size: 0,
         spawned_at: Location::caller(),
         structured: false,
+        inherits: true,
         parent: 0,
     };
     let ends = Ends::default();

@@ -16,11 +16,13 @@
 //! Nothing here parks or schedules; that is for the layers above.
 
 mod carrier;
+pub(crate) mod cells;
 mod header;
 mod join;
 mod locals;
 #[cfg(all(test, loom))]
 pub(crate) mod loom;
+mod nest;
 pub(crate) mod overflow;
 mod reason;
 mod state;
@@ -28,6 +30,7 @@ mod state;
 pub(crate) use carrier::{Carrier, Signal};
 pub(crate) use header::{Attributes, FiberRef, Header, Run, Signals, TaskYielder, Vtable};
 pub(crate) use join::{JoinSlot, Settled};
-pub(crate) use locals::{Key, Lookup};
+pub(crate) use locals::{Key, Locals, Lookup};
+pub(crate) use nest::{Batch, Brood, Nest};
 pub(crate) use reason::Reason;
 pub(crate) use state::{CANCEL, NOTIFY, Post, State};

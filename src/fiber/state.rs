@@ -10,6 +10,7 @@
 //!   DONE       home, at the end             never
 //!   CANCELLED  cancel()                     never (level-triggered)
 //!   EXPIRED    whoever trips a frame        home, when it closes the frame (see `park::frames`)
+//!   SEEDED     home, in a seeded run        never
 //! ```
 //!
 //! Who turns the first pending bit on pushes the header on the inbox; who finds one on knows that it is
@@ -41,6 +42,7 @@ const HELD: u32 = 1 << 4;
 const DONE: u32 = 1 << 5;
 const CANCELLED: u32 = 1 << 6;
 const EXPIRED: u32 = 1 << 7;
+const SEEDED: u32 = 1 << 8;
 
 /// What to do after [`State::post`].
 #[must_use]
@@ -157,6 +159,20 @@ impl State {
         };
     }
 
+    /// Whether a suspension point that need not wait has more to do than to go on: as [`is_interrupted`](State::is_interrupted),
+    /// or the task is one of a seeded run. (One test for both, so that seeded runs cost nothing where there are none.)
+    #[inline(always)]
+    pub(crate) fn is_of_interest(&self) -> bool {
+        // Relaxed: as above; SEEDED is the home worker's own.
+        self.0.load(Ordering::Relaxed) & (CANCELLED | EXPIRED | SEEDED) != 0
+    }
+
+    /// The home worker is a simulated one.
+    pub(crate) fn set_seeded(&self) {
+        // Relaxed: as in `is_of_interest`.
+        self.0.fetch_or(SEEDED, Ordering::Relaxed);
+    }
+
     /// Whether some frame of the task may have expired.
     #[inline]
     pub(crate) fn is_expired(&self) -> bool {
@@ -203,7 +219,7 @@ mod tests {
     /// Every state word against every transition, by the table in the module's documentation.
     #[test]
     fn every_transition() {
-        for word in 0..1u32 << 8 {
+        for word in 0..1u32 << 9 {
             let state = || State(AtomicU32::new(word));
             for bit in [NOTIFY, CANCEL] {
                 let s = state();
@@ -246,6 +262,10 @@ mod tests {
             s.set_asked(true);
             s.set_asked(false);
             assert_eq!(s.0.into_inner(), word & !DUMP);
+            assert_eq!(state().is_of_interest(), word & (CANCELLED | EXPIRED | SEEDED) != 0);
+            let s = state();
+            s.set_seeded();
+            assert_eq!(s.0.into_inner(), word | SEEDED);
             let s = state();
             s.clear_expired();
             assert!(!s.is_expired());

@@ -2,8 +2,8 @@
 
 use core::panic::Location;
 
-use super::child::{Child, Family};
 use crate::park::Reason;
+use crate::scope::{ScopedJoinHandle, scope};
 use crate::spawn::JoinError;
 use crate::sync::{Button, Doorbell};
 
@@ -87,21 +87,22 @@ where
     assert!(limit > 0, "gather_limit with a limit of 0 would never run anything");
     let place = Location::caller();
     let mut bell = Doorbell::new();
-    let mut children = Family::new();
-    for (index, f) in closures.into_iter().enumerate() {
-        if index >= limit {
-            // One ring for each closure that has ended: there are at most `limit` that have not rung.
-            bell.wait(Reason::Gather);
+    all(scope(|s| {
+        let mut tasks = Vec::new();
+        for (index, f) in closures.into_iter().enumerate() {
+            if index >= limit {
+                // One ring for each closure that has ended: there are at most `limit` that have not rung.
+                bell.wait(Reason::Gather);
+            }
+            let ring = RingOnDrop(bell.button());
+            tasks.push(s.spawn_at(place, move || {
+                let _ring = ring;
+                f()
+            }));
         }
-        let ring = RingOnDrop(bell.button());
-        let f = move || {
-            let _ring = ring;
-            f()
-        };
-        // SAFETY: the family drops, or finishes, its children before this function ends, whichever way.
-        children.push(unsafe { Child::spawn(place, f) });
-    }
-    all(children.finish())
+        s.settle();
+        tasks.into_iter().map(ScopedJoinHandle::result).collect()
+    }))
 }
 
 struct RingOnDrop(Button);
@@ -118,12 +119,11 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    let mut children = Family::new();
-    for f in closures {
-        // SAFETY: the family drops, or finishes, its children before this function ends, whichever way.
-        children.push(unsafe { Child::spawn(place, f) });
-    }
-    children.finish()
+    scope(|s| {
+        let tasks: Vec<_> = closures.into_iter().map(|f| s.spawn_at(place, f)).collect();
+        s.settle();
+        tasks.into_iter().map(ScopedJoinHandle::result).collect()
+    })
 }
 
 /// The values, or the first panic. All have ended.

@@ -2,11 +2,10 @@
 
 use core::panic::Location;
 
-use super::child::{Child, Sibling, wait_all};
 use super::fallible::first_failure;
 use super::iter::rethrow;
-use crate::park::Open;
-use crate::scope::try_scope;
+use crate::sched;
+use crate::scope::{Scope, ScopedJoinHandle, scope, try_scope};
 
 /// A tuple of closures that may run on other workers. What `gather!` is made of.
 #[doc(hidden)]
@@ -46,6 +45,27 @@ pub trait Any {}
 
 impl<T: ?Sized> Any for T {}
 
+/// As `Scope::spawn`, for `gather!`.
+fn shared<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    place: &'static Location<'static>,
+    f: impl FnOnce() -> T + Send + 'scope,
+) -> ScopedJoinHandle<'scope, T> {
+    scope.spawn_at(place, f)
+}
+
+/// As `Scope::spawn_local`, for `gather_local!`.
+fn local<'scope, T: 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    place: &'static Location<'static>,
+    f: impl FnOnce() -> T + 'scope,
+) -> ScopedJoinHandle<'scope, T> {
+    if sched::current_worker().is_none() {
+        panic!("gather_local! on a thread that is no worker of a layby runtime: call it inside `layby::run`");
+    }
+    scope.spawn_local_at(place, f)
+}
+
 macro_rules! tuples {
     ($($trait:ident $method:ident $spawn:ident $send:ident;)*) => {$(
         tuples!(@ $trait $method $spawn $send A FA B FB C FC D FD E FE F FF G FG H FH I FI J FJ K FK L FL M FM N FN O FO P FP);
@@ -66,13 +86,12 @@ macro_rules! tuples {
             #[track_caller]
             fn $method(self) -> Self::Output {
                 let place = Location::caller();
-                let _open = Open::new();
                 let ($($n,)*) = self;
-                // SAFETY: each child is a local of this function, so it is finished or dropped before this
-                // function ends, whichever way; nothing it borrows goes before.
-                $(let $n = unsafe { Child::$spawn(place, $n) };)*
-                wait_all([$(&$n as &dyn Sibling),*].into_iter());
-                let ($($n,)*) = ($($n.result(),)*);
+                let ($($n,)*) = scope(|s| {
+                    $(let $n = $spawn(s, place, $n);)*
+                    s.settle();
+                    ($($n.result(),)*)
+                });
                 let ($($n,)*) = match ($($n,)*) {
                     ($(Ok($n),)*) => ($($n,)*),
                     ($($n,)*) => {
@@ -87,8 +106,8 @@ macro_rules! tuples {
 }
 
 tuples! {
-    Tuple gather spawn Send;
-    TupleLocal gather_local spawn_local Any;
+    Tuple gather shared Send;
+    TupleLocal gather_local local Any;
 }
 
 macro_rules! try_tuples {

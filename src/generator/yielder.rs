@@ -120,8 +120,9 @@ impl<R, Y> Yielder<R, Y> {
     /// # Panics
     /// * With a private payload, by which the generator unwinds, if it is closed or dropped instead. If that is caught,
     ///   it comes again at the next `suspend`.
-    /// * If a [`gather`](crate::gather()) or a [`LocalKey::with`](crate::task::LocalKey::with)
-    ///   that was opened in the generator is still open: the generator may be resumed by another task.
+    /// * If a [`timeout`](crate::timeout()), [`scope`](crate::scope()), [`gather`](crate::gather()), [`race`](crate::race()),
+    ///   [`shield`](crate::shield) or [`LocalKey::with`](crate::task::LocalKey::with) that was opened in the generator is still
+    ///   open: the generator may be resumed by another task.
     /// * On another stack than the generator's: in a task of a `gather_local!`, in the root task of a [`run`](crate::run).
     /// * In a destructor that runs because the generator unwinds. There Rust makes a panic an abort.
     ///

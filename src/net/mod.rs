@@ -62,6 +62,7 @@ mod convert;
 pub mod linux;
 mod raw;
 mod resolve;
+mod serve;
 mod socket;
 mod tcp;
 mod udp;
@@ -72,5 +73,6 @@ pub use std::net::{
 };
 
 pub use self::addr::ToSocketAddrs;
+pub use self::serve::{Listener, Serve, Served, Server, Stopper, serve};
 pub use self::tcp::{Incoming, TcpListener, TcpStream};
 pub use self::udp::UdpSocket;

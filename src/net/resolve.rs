@@ -53,12 +53,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Errors
 /// The resolver's; `TimedOut` after [`LIMIT`].
 pub(super) fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    resolve_by(host, port, |host| (host, 0).to_socket_addrs().map(Iterator::collect))
+    resolve_by(host, port, LIMIT, |host| (host, 0).to_socket_addrs().map(Iterator::collect))
 }
 
 fn resolve_by(
     host: &str,
     port: u16,
+    limit: Duration,
     ask: impl FnOnce(&str) -> io::Result<Vec<SocketAddr>> + Send + 'static,
 ) -> io::Result<Vec<SocketAddr>> {
     park::checkpoint();
@@ -66,11 +67,11 @@ fn resolve_by(
     let mut doorbell = Doorbell::new();
     let lookup = join(host, doorbell.button(), ask);
     let waiting = blocking::Waiting::new();
-    let answered = wait(&mut doorbell)?;
+    let answered = wait(&mut doorbell, limit)?;
     drop(waiting);
     if !answered {
         forget(host, &lookup);
-        let text = format!("the resolver has not answered for {host:?} within {} s", LIMIT.as_secs());
+        let text = format!("the resolver has not answered for {host:?} within {limit:?}");
         return Err(io::Error::new(io::ErrorKind::TimedOut, text));
     }
     let answer = lock(&lookup.state).answer.clone().expect("who rings has an answer");
@@ -80,9 +81,9 @@ fn resolve_by(
 }
 
 /// Waits for the ring; false if the time is over. Where nothing can unwind a cancellation does not end a wait, so it is cut into slices.
-fn wait(doorbell: &mut Doorbell) -> io::Result<bool> {
+fn wait(doorbell: &mut Doorbell, limit: Duration) -> io::Result<bool> {
     const SLICE: Duration = Duration::from_millis(50);
-    let end = Deadline::after(LIMIT);
+    let end = Deadline::after(limit);
     if cfg!(panic = "unwind") {
         return Ok(doorbell.wait_until(Reason::Resolve, end));
     }
@@ -151,12 +152,13 @@ mod tests {
             Ok(vec![SocketAddr::from(([1, 2, 3, 4], 0))])
         };
         let never = |_: &str| panic!("there is a lookup under way");
-        let first = thread::spawn(|| resolve_by("shared.test", 1, ask).unwrap());
+        let first = thread::spawn(|| resolve_by("shared.test", 1, LIMIT, ask).unwrap());
         while ASKED.load(SeqCst) == 0 {
             thread::yield_now();
         }
-        let others: Vec<_> =
-            (2..10).map(|port| thread::spawn(move || resolve_by("shared.test", port, never))).collect();
+        let others: Vec<_> = (2..10)
+            .map(|port| thread::spawn(move || resolve_by("shared.test", port, LIMIT, never)))
+            .collect();
         let waiting = || {
             let lookups = lock(&LOOKUPS);
             let lookup = lookups.as_ref().unwrap().get("shared.test").unwrap();
@@ -170,8 +172,35 @@ mod tests {
         for (other, port) in others.into_iter().zip(2..) {
             assert_eq!(other.join().unwrap().unwrap(), [SocketAddr::from(([1, 2, 3, 4], port))]);
         }
-        let again = resolve_by("shared.test", 5, |_| Err(io::Error::other("again"))).unwrap_err();
+        let again = resolve_by("shared.test", 5, LIMIT, |_| Err(io::Error::other("again"))).unwrap_err();
         assert_eq!((again.kind(), again.to_string()), (io::ErrorKind::Other, "again".to_owned()));
         assert_eq!(ASKED.load(SeqCst), 1);
+    }
+    /// Guards: nobody waits longer than the limit; who asks after that does not join the lookup that hangs, and its
+    /// answer, when it comes at last, goes to nobody.
+    #[test]
+    fn a_resolver_that_hangs() {
+        let body = || {
+            let (go, wait) = mpsc::channel::<()>();
+            let (ended, end) = mpsc::channel::<()>();
+            let hangs = move |_: &str| {
+                let _ = wait.recv();
+                drop(ended);
+                Ok(vec![SocketAddr::from(([1, 1, 1, 1], 0))])
+            };
+            let limit = Duration::from_millis(30);
+            let error = resolve_by("hangs.test", 1, limit, hangs).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            let text = "the resolver has not answered for \"hangs.test\" within 30ms";
+            assert_eq!(error.to_string(), text);
+            let answer = |_: &str| Ok(vec![SocketAddr::from(([2, 2, 2, 2], 0))]);
+            let found = || resolve_by("hangs.test", 7, LIMIT, answer).unwrap();
+            assert_eq!(found(), ["2.2.2.2:7".parse().unwrap()]);
+            drop(go);
+            assert!(crate::unblock(move || end.recv()).is_err());
+            assert_eq!(found(), ["2.2.2.2:7".parse().unwrap()]);
+        };
+        body();
+        crate::Builder::new().workers(1).run(body);
     }
 }

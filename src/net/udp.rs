@@ -4,10 +4,9 @@
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
 
 use super::addr::{ToSocketAddrs, first_that};
-use super::socket::Socket;
+use super::socket::{Socket, settings};
 use super::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::sys::socket::{self, Receive};
 
@@ -54,6 +53,8 @@ use crate::sys::socket::{self, Receive};
 pub struct UdpSocket {
     socket: Socket<std::net::UdpSocket>,
 }
+
+settings!(UdpSocket);
 
 impl UdpSocket {
     /// Binds to the first of the addresses that is free; port 0 lets the system choose one.
@@ -224,52 +225,6 @@ impl UdpSocket {
         self.socket.peek(buf)
     }
 
-    /// Limits how long receiving and peeking wait; `None` for as long as it takes. A call that waits already
-    /// keeps its limit.
-    ///
-    /// When the time is over, the call fails with `WouldBlock`, as std's on Unix does.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a duration of zero.
-    ///
-    /// # Examples
-    /// ```
-    /// use std::{io::ErrorKind, time::Duration};
-    ///
-    /// let socket = layby::net::UdpSocket::bind("127.0.0.1:0")?;
-    /// socket.set_read_timeout(Some(Duration::from_millis(10)))?;
-    /// assert_eq!(socket.recv(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn set_read_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
-        self.socket.set_read_timeout(dur)
-    }
-
-    /// Limits how long sending waits; `None` for as long as it takes. The rest is as for
-    /// [`set_read_timeout`](UdpSocket::set_read_timeout).
-    ///
-    /// # Errors
-    /// `InvalidInput` for a duration of zero.
-    pub fn set_write_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
-        self.socket.set_write_timeout(dur)
-    }
-
-    /// The limit of [`set_read_timeout`](UdpSocket::set_read_timeout), rounded by the kernel.
-    ///
-    /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        self.as_std().read_timeout()
-    }
-
-    /// The limit of [`set_write_timeout`](UdpSocket::set_write_timeout), rounded by the kernel.
-    ///
-    /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        self.as_std().write_timeout()
-    }
-
     /// Whether it may send to broadcast addresses (`SO_BROADCAST`).
     ///
     /// # Errors
@@ -381,31 +336,6 @@ impl UdpSocket {
     /// Those of `setsockopt(2)`.
     pub fn leave_multicast_v6(&self, multiaddr: &Ipv6Addr, interface: u32) -> io::Result<()> {
         self.as_std().leave_multicast_v6(multiaddr, interface)
-    }
-
-    /// Takes the socket's pending error (`SO_ERROR`), which the next call would otherwise report.
-    ///
-    /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.as_std().take_error()
-    }
-
-    /// With `true`, calls that would wait return `WouldBlock` instead, on all clones.
-    ///
-    /// # Errors
-    /// None; the signature is std's.
-    ///
-    /// # Examples
-    /// ```
-    /// let socket = layby::net::UdpSocket::bind("127.0.0.1:0")?;
-    /// socket.set_nonblocking(true)?;
-    /// assert_eq!(socket.recv(&mut [0; 8]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.socket.set_nonblocking(nonblocking);
-        Ok(())
     }
 }
 

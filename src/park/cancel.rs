@@ -21,14 +21,12 @@
 //! is held back from then on.
 
 use core::any::Any;
-use core::ptr;
 use std::panic::resume_unwind;
 
 use super::frames::{Target, View};
-use super::{Open, frames, thread};
-use crate::fiber::{CANCEL, FiberRef, Header, Signals};
+use super::{Open, frames, nest, thread};
+use crate::fiber::Header;
 use crate::sched::{self, Unwinding};
-use crate::util::atomic::Ordering;
 use crate::util::report;
 
 /// The payload of a cancellation's unwinding. Nobody else can make one.
@@ -120,7 +118,10 @@ pub(crate) fn throw_cancelled() -> ! {
 pub(super) fn throw(target: Target) -> ! {
     let frame = match target {
         Target::Task => None,
-        Target::Frame(number) => Some(number),
+        Target::Frame(number) => {
+            tell_nests_inside(number);
+            Some(number)
+        }
     };
     let (owner, before) = match sched::current() {
         Some((_, task)) => (task.id, Mark::of_task(task)),
@@ -128,6 +129,13 @@ pub(super) fn throw(target: Target) -> ! {
     };
     let throw = begin_throw();
     resume_unwind(Box::new(Cancellation { owner, throw, frame, before }))
+}
+
+/// The caller is about to throw at that frame: the children that are inside of it need not wait for the destructors.
+fn tell_nests_inside(frame: u64) {
+    if let Some((_, task)) = sched::current() {
+        nest::tell(task, |nest| nest.number > frame);
+    }
 }
 
 /// The caller is about to throw a payload of layby's: marks its task, or thread. Returns the unwinding's number.
@@ -230,6 +238,7 @@ fn can_be_told(_: &Header) -> bool {
 fn looks_due(task: &Header) -> bool {
     let due = View::of_task(task).due().is_some();
     if !due && task.state.is_expired() {
+        frames::tell_nests(task);
         frames::settle(task);
     }
     due
@@ -313,20 +322,4 @@ fn masked(change: impl FnOnce(u32) -> u32) {
         Some((_, task)) => task.masked.set(change(task.masked.get())),
         None => thread::state(|thread| thread.masked.set(change(thread.masked.get()))),
     }
-}
-
-/// Cancels a task: the sticky flag, and a message behind it (rule 7). From any thread, at any time of the
-/// task's life.
-pub(crate) fn cancel(task: &FiberRef) {
-    // Relaxed: compared with this worker's own, which only this thread can have written.
-    let home = task.home.load(Ordering::Relaxed);
-    if let Some(worker) = sched::current_worker()
-        && ptr::eq(worker.remote, home.cast())
-    {
-        task.state.set_cancelled();
-        // SAFETY: the reference keeps it alive, and it is at home here.
-        unsafe { worker.signal(task.as_ptr(), Signals::CANCEL) };
-        return;
-    }
-    super::token::post(task, CANCEL);
 }

@@ -18,6 +18,11 @@ impl Deadline {
         Deadline(sched::now().saturating_add(nanos))
     }
 
+    /// That time of the clock, in nanoseconds.
+    pub(crate) fn at(nanos: u64) -> Deadline {
+        Deadline(nanos)
+    }
+
     #[inline]
     pub(crate) fn is_never(self) -> bool {
         self == Deadline::NEVER

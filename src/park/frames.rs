@@ -67,7 +67,7 @@ use std::sync::Arc;
 
 use super::cancel::{self, Cancellation, Mark};
 use super::thread::{self, Parker, ThreadState};
-use super::{Deadline, Open, token};
+use super::{Deadline, Open, nest};
 use crate::fiber::{FiberRef, Header};
 use crate::sched::{self, TimerOwner, Worker};
 use crate::timer;
@@ -280,6 +280,19 @@ pub(super) fn settle(task: &Header) {
     }
 }
 
+/// Something has expired, and cannot be thrown now. If that is because of a mask, the children inside of the frame, but not of the
+/// mask, need not wait for the end of that.
+#[cold]
+#[inline(never)]
+pub(super) fn tell_nests(task: &Header) {
+    for frame in View::of_task(task).frames().filter(|frame| frame.is_expired()) {
+        let unwind = frame.mark.unwinding.then_some(frame.mark.unwind);
+        nest::tell(task, |nest| {
+            nest.number > frame.number && (nest.masked, nest.unwind) == (frame.masked, unwind)
+        });
+    }
+}
+
 /// Rule 5: for a task that may have kept its worker from looking. `now` is not later than it is.
 #[cold]
 pub(super) fn look_at_clock(worker: &Worker, task: &Header, now: u64) {
@@ -429,5 +442,5 @@ fn expire(task: &FiberRef) {
         unsafe { worker.expire(task.as_ptr()) };
         return;
     }
-    token::post_by(task, |state| state.post_expired());
+    sched::post(task, |state| state.post_expired());
 }

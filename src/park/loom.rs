@@ -9,10 +9,11 @@ use ::loom::thread;
 
 use super::claim::Claim;
 use super::token::{has_token, take_token, unpark};
-use super::{Outcome, Reason, Wait, Waiter, cancel, end_park, finish, prepare, token, wake_task};
+use super::{Outcome, Reason, Wait, Waiter, cancel, end_park, finish, prepare, wake_task};
 use crate::fiber::loom::task;
 use crate::fiber::{FiberRef, Header, JoinSlot, NOTIFY, Run, Settled, Signals};
 use crate::sched::loom::Home;
+use crate::sched::post;
 use crate::util::lock::Lock;
 use crate::util::model::check;
 
@@ -101,7 +102,7 @@ fn push_two_notifiers_and_the_drain() {
             let news = news.clone();
             thread::spawn(move || {
                 news[i].store(1, Relaxed);
-                token::post(&reference, NOTIFY);
+                post(&reference, |state| state.post(NOTIFY));
             })
         };
         let threads: Vec<_> = references.into_iter().enumerate().map(post).collect();

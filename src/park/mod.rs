@@ -26,7 +26,7 @@
 //!    deadline and `CANCEL` make the task ready as well; it then *withdraws*: tries to unlink its own node.
 //!    Won: timed out, or cancelled. Lost: the node was claimed, so a wake is coming, and the task waits
 //!    for that one; it returns what it was given.
-//! 7. **Cancel.** `cancel` sets the sticky flag and pushes `CANCEL`. `park` looks at the flag after linking
+//! 7. **Cancel.** `cancel` sets the sticky flag and pushes `CANCEL` (and then goes on with the task's children: `fiber::nest`). `park` looks at the flag after linking
 //!    and before suspending; a flag set later finds the message behind it. Both lead to a withdrawal.
 //! 8. **Tokens.** `unpark` has no node: it sets the task's token and posts `NOTIFY`, with a reference. The
 //!    token is what counts; a `NOTIFY` that comes to a task in another wait makes nothing ready and is kept until
@@ -59,6 +59,7 @@ mod fd;
 mod frames;
 #[cfg(all(test, loom))]
 pub(crate) mod loom;
+mod nest;
 mod open;
 mod refusal;
 mod thread;
@@ -68,19 +69,23 @@ use core::ptr::NonNull;
 use std::sync::Arc;
 
 pub(crate) use self::cancel::{
-    Close, Mask, begin_throw, cancel, is_cancellation, is_cancelled, is_throw, panicking, panicking_by_panic,
+    Close, Mask, begin_throw, is_cancellation, is_cancelled, is_throw, panicking, panicking_by_panic,
     rethrow, set_unwinding, throw_cancelled, unwinding,
 };
 pub(crate) use self::claim::Claim;
 pub(crate) use self::deadline::Deadline;
 pub(crate) use self::fd::{fd_wait, on_task, with_reactor};
 pub(crate) use self::frames::{Caught, Frame, Tripwire, enclose};
+pub(crate) use self::nest::nested;
+#[cfg(all(test, loom))]
+pub(crate) use self::nest::open;
 pub(crate) use self::open::{Here, Open, panics_for_sure};
 pub(crate) use self::refusal::refuse_if_due;
 pub(crate) use self::thread::{Parker, ThreadTask, time_left};
 pub(crate) use self::token::{park_for_token, unpark};
 pub(crate) use crate::dump::{Details, Holder, LockAt};
 pub(crate) use crate::fiber::Reason;
+pub(crate) use crate::sched::{cancel, cancel_brood};
 
 use crate::fiber::{Header, Run, Signal, Signals};
 use crate::sched::{self, TimerOwner, Unwinding, Worker};
@@ -368,27 +373,89 @@ pub(crate) fn yield_now() {
     unsafe { worker.requeue(task) };
     suspend(task);
     if task.unwinding.get() {
-        worker.unwinding.parked.set(worker.unwinding.parked.get() - 1);
-        if task.state.is_interrupted_or_asked() {
-            after_yield(task);
-        }
+        after_unwinding_yield(worker, task);
     } else if task.state.is_interrupted_or_asked() {
-        after_yield(task);
+        after_yield(worker, task);
     }
 }
 
 /// There is something to throw, or the task is asked what it is doing: then it is not its turn yet.
 #[cold]
 #[inline(never)]
-fn after_yield(task: &Header) {
+fn after_yield(worker: &Worker, task: &Header) {
+    while_asked(task);
+    if task.state.is_interrupted() {
+        deliver(worker, task);
+    }
+}
+
+/// As for others; but it was counted, and is so until its turn.
+#[cold]
+#[inline(never)]
+fn after_unwinding_yield(worker: &Worker, task: &Header) {
+    while_asked(task);
+    worker.unwinding.parked.set(worker.unwinding.parked.get() - 1);
+    if task.state.is_interrupted() {
+        deliver(worker, task);
+    }
+}
+
+/// Answers, until the task was resumed for its turn: for those places that suspend a task that is ready.
+fn while_asked(task: &Header) {
     while task.signals.get() & Signals::DUMP != 0 {
         dump::answer(task, &Never, Deadline::NEVER);
         suspend(task);
     }
-    check_cancelled();
 }
 
-/// What an operation that need not wait begins with, so that it is a suspension point all the same.
+/// The running task lets a new one begin at once, on this worker, and goes on when that one has suspended or ended: before all
+/// others that are ready, unless it has had its share (see [`spend_budget`]).
+///
+/// Nothing is thrown here: the caller has something to return.
+///
+/// # Safety
+/// On a task. The scheduler takes over one reference to `task`, which was never submitted before.
+#[inline(always)]
+pub(crate) unsafe fn let_begin(task: NonNull<Header>) {
+    let (worker, running) = sched::current().expect("a task runs");
+    // SAFETY: by this function's contract; the running task suspends next.
+    let left = unsafe { begin_now(worker, running, task) };
+    suspend(running);
+    end_begin(worker, running, left);
+}
+
+/// What is left of the running task's budget.
+///
+/// # Safety
+/// As [`let_begin`]; the caller suspends `running` next.
+#[inline(never)]
+unsafe fn begin_now(worker: &Worker, running: &Header, task: NonNull<Header>) -> Option<u32> {
+    cancel::look(&worker.unwinding, running);
+    cancel::refuse_in_hook(running);
+    if running.unwinding.get() {
+        worker.unwinding.parked.set(worker.unwinding.parked.get() + 1);
+    }
+    running.reason.set(Reason::Yield as u8);
+    let left = worker.budget.get().checked_sub(1);
+    // SAFETY: by this function's contract.
+    unsafe { worker.submit_first(running, task, left.is_some()) };
+    left
+}
+
+#[inline(never)]
+fn end_begin(worker: &Worker, running: &Header, left: Option<u32>) {
+    while_asked(running);
+    if let Some(left) = left {
+        // It was not a turn of its own.
+        worker.budget.set(left);
+    }
+    if running.unwinding.get() {
+        worker.unwinding.parked.set(worker.unwinding.parked.get() - 1);
+    }
+}
+
+/// What an operation that need not wait begins with, so that it is a suspension point all the same. In a seeded run the seed
+/// may let others go first.
 #[inline(always)]
 pub(crate) fn checkpoint() {
     match sched::current() {
@@ -408,6 +475,14 @@ pub(crate) fn spend_budget(cost: u32) {
         }
         None => thread::checkpoint(),
     }
+}
+
+/// [`spend_budget`] of an operation that has found nothing, and need not have been a suspension point if it had. So that a task which
+/// asks in a loop, until somebody has done something, lets him do it.
+#[cold]
+#[inline(never)]
+pub(crate) fn in_vain() {
+    spend_budget(1);
 }
 
 #[inline(always)]
@@ -432,8 +507,26 @@ fn checkpoint_of(worker: &Worker, task: &Header) {
     if !task.frames.get().is_null() {
         frames::look_at_clock(worker, task, worker.coarse_now());
     }
-    if task.state.is_interrupted() {
+    if task.state.is_of_interest() {
+        give_way_by_seed(worker, task);
         throw_what_is_due(worker, task);
+    }
+}
+
+/// In a seeded run: at a suspension point that need not wait, other tasks may come first all the same. They may in a real
+/// run, where they have workers of their own.
+///
+/// Not in `yield_now` and not after a wait, which let others run by themselves. Before the operation takes anything, so nothing
+/// can be lost by it. Not during a panic: std would take mates that run meanwhile for panicking, which is an alarm for nothing.
+#[cold]
+#[inline(never)]
+fn give_way_by_seed(worker: &Worker, task: &Header) {
+    if let Some(sim) = &worker.sim
+        && !std::thread::panicking()
+        && !task.in_hook.get()
+        && sim.gives_way()
+    {
+        yield_now();
     }
 }
 
@@ -450,6 +543,14 @@ fn throw_what_is_due(worker: &Worker, task: &Header) {
 #[inline(never)]
 pub(crate) fn check_cancelled() {
     let Some((worker, task)) = sched::current() else { return thread::checkpoint() };
+    if task.state.is_of_interest() {
+        give_way_by_seed(worker, task);
+    }
+    deliver(worker, task);
+}
+
+#[inline(always)]
+fn deliver(worker: &Worker, task: &Header) {
     if !task.frames.get().is_null() {
         frames::look_at_clock(worker, task, worker.now());
     }

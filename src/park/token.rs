@@ -3,8 +3,8 @@
 use super::{
     Deadline, Never, Reason, cancel, checkpoint_of, end_park, prepare, spend, suspend, throw_cancelled,
 };
-use crate::fiber::{FiberRef, Header, NOTIFY, Post, Signals, State};
-use crate::sched::{self, Remote, TimerOwner, Worker};
+use crate::fiber::{FiberRef, Header, NOTIFY, Signals};
+use crate::sched::{self, TimerOwner, Worker};
 use crate::timer;
 use crate::util::atomic::Ordering;
 use core::ptr::{self, NonNull};
@@ -98,28 +98,5 @@ fn notify(task: &FiberRef) {
         unsafe { worker.signal(task.as_ptr(), Signals::NOTIFY) };
         return;
     }
-    post(task, NOTIFY);
-}
-
-/// Rule 5, for a bit that comes with a reference, from a thread that is not the task's home.
-pub(super) fn post(task: &FiberRef, bit: u32) {
-    post_by(task, |state| state.post(bit));
-}
-
-/// As [`post`], of what `post` posts.
-pub(super) fn post_by(task: &FiberRef, post: impl FnOnce(&State) -> Post) {
-    let given = task.clone().into_raw();
-    match post(&task.state) {
-        Post::Push => {
-            // Relaxed: written before the state word said that the task has started, and `post` has seen that.
-            let home = task.home.load(Ordering::Relaxed).cast::<Remote>();
-            // SAFETY: the home of a started task, never freed.
-            let home = unsafe { &*home };
-            // SAFETY: this turned the first bit on, and gave it a reference.
-            unsafe { home.push(given) };
-        }
-        Post::Given => {}
-        // SAFETY: the reference that was to be given.
-        Post::Merged | Post::Gone => drop(unsafe { FiberRef::from_raw(given) }),
-    }
+    sched::post(task, |state| state.post(NOTIFY));
 }

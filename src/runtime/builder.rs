@@ -1,6 +1,7 @@
 //! Settings, and `run`.
 
 use core::panic::Location;
+use core::time::Duration;
 use std::io;
 use std::panic::resume_unwind;
 
@@ -51,7 +52,8 @@ where
 /// Settings of a runtime.
 ///
 /// What is not set here comes from the environment (`LAYBY_WORKERS`, `LAYBY_STACK_SIZE` in bytes,
-/// `LAYBY_STACK_GUARD`: `auto` or `mprotect`), then from the defaults.
+/// `LAYBY_STACK_GUARD`: `auto` or `mprotect`, `LAYBY_DEBUG`: `1` or `0`, `LAYBY_WATCHDOG` in milliseconds, or `off`), then from the
+/// defaults. A variable with a bad value is an error.
 ///
 /// # Examples
 /// ```
@@ -67,6 +69,8 @@ pub struct Builder {
     workers: Option<usize>,
     stack_size: Option<usize>,
     name: Option<String>,
+    watchdog: Option<Duration>,
+    debug: Option<bool>,
 }
 
 impl Builder {
@@ -92,6 +96,50 @@ impl Builder {
     /// What the worker threads are called: `NAME-0`, `NAME-1`, … Default: `layby-worker`.
     pub fn name(mut self, name: impl Into<String>) -> Builder {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Reports on stderr each task that keeps its worker longer than `limit` from one suspension point to the next, with its name, the
+    /// place where it was spawned, and what its thread does: whether it computes, or in which system call it is blocked.
+    ///
+    /// Said when the limit has passed, again after twice that time, four times, and so on, and once more when the task lets go.
+    /// What is said to have lasted for longer than the limit has; what lasts longer by a quarter is found for sure. A thread
+    /// (`NAME-dog`) looks four times in a limit as long as a worker has something to do, and sleeps while none has. It
+    /// costs nothing at a switch.
+    ///
+    /// A millisecond at least; [`Duration::MAX`] is no watchdog. Default: none; in [debug mode](Builder::debug_mode) 100 ms.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// layby::Builder::new().watchdog(Duration::from_millis(10)).run(|| {
+    ///     std::thread::sleep(Duration::from_millis(30)); // blocked in clock_nanosleep
+    /// });
+    /// ```
+    pub fn watchdog(mut self, limit: Duration) -> Builder {
+        self.watchdog = Some(limit);
+        self
+    }
+
+    /// Turns debug mode on, or off: more is looked at, and said on stderr.
+    ///
+    /// * There is a [`watchdog`](Builder::watchdog), with a limit of 100 ms if none is set.
+    /// * At the end of the runtime the panics that nobody has joined are counted, by the place where their tasks were spawned.
+    /// * How much of its stack each task has used is kept, for [`stack_usage`](crate::runtime::stack_usage()); a warning names the place
+    ///   whose tasks use more than 80 % of it. For that no stack is used twice without being given back in between: a task
+    ///   costs some microseconds more.
+    /// * Under [`run`], where every task waits and only a thread that is not layby's could wake one, that is said, once in the
+    ///   process, with a list of the tasks. (Where nothing at all could, see [`run`].)
+    ///
+    /// # Examples
+    /// ```
+    /// layby::Builder::new().debug_mode(true).run(|| {
+    ///     drop(layby::spawn(|| panic!("nobody will know")));
+    /// });
+    /// ```
+    pub fn debug_mode(mut self, on: bool) -> Builder {
+        self.debug = Some(on);
         self
     }
 
@@ -140,6 +188,12 @@ impl Builder {
         }
         if let Some(name) = self.name {
             config.set_name(name)?;
+        }
+        if let Some(limit) = self.watchdog {
+            config.set_watchdog(limit)?;
+        }
+        if let Some(on) = self.debug {
+            config.debug = on;
         }
         Ok(config)
     }

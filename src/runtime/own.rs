@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 
+use super::metrics::Metrics;
 use super::unfinished::Unfinished;
 use crate::blocking;
 use crate::dump::TaskDump;
@@ -90,6 +91,20 @@ impl Runtime {
     /// What each of its tasks is doing. As [`dump`](super::dump()), which has those of other runtimes, too.
     pub fn dump(&self) -> TaskDump {
         super::dump::of(|| vec![self.shared.clone()])
+    }
+
+    /// How things stand: see [`Metrics`].
+    ///
+    /// # Examples
+    /// ```
+    /// let runtime = layby::Builder::new().workers(1).build()?;
+    /// runtime.run(|| layby::yield_now());
+    /// let metrics = runtime.metrics();
+    /// assert_eq!((metrics.workers, metrics.spawned), (1, 1));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        Metrics::of(&self.shared)
     }
 
     /// How many workers it has.

@@ -1,7 +1,10 @@
 //! What a runtime is started with, and the environment's say in it.
 
+use core::time::Duration;
 use std::io;
 
+use super::seed::Seed;
+use super::watchdog;
 use crate::stack::{self, Guard};
 
 /// The settings of one runtime.
@@ -16,25 +19,36 @@ pub(crate) struct Config {
     /// What the worker threads are called: `NAME-0`, `NAME-1`, …
     pub(crate) name: String,
     /// For a seeded run, its seed.
-    pub(crate) seed: Option<u64>,
+    pub(crate) seed: Option<Seed>,
+    /// Debug mode (see `debug`).
+    pub(crate) debug: bool,
+    /// For how long a task may keep its worker without being reported; `Duration::MAX`: for ever. None: nothing was said.
+    watchdog: Option<Duration>,
 }
 
 /// More workers than this are refused as a mistake.
 const MAX_WORKERS: usize = 1024;
 
 impl Config {
+    /// Without any extras.
+    pub(super) fn bare(workers: usize, stack_size: usize) -> Config {
+        Config {
+            workers,
+            stack_size,
+            guard: Guard::Protect,
+            name: String::from("layby-worker"),
+            seed: None,
+            debug: false,
+            watchdog: None,
+        }
+    }
+
     /// The defaults, then what the environment says.
     ///
     /// # Errors
     /// `InvalidInput` that names the variable, the value and what is allowed.
     pub(crate) fn from_env() -> io::Result<Config> {
-        let mut config = Config {
-            workers: 0,
-            stack_size: stack::DEFAULT_SIZE,
-            guard: Guard::Protect,
-            name: String::from("layby-worker"),
-            seed: None,
-        };
+        let mut config = Config::bare(0, stack::DEFAULT_SIZE);
         if let Some(text) = variable("LAYBY_WORKERS")? {
             config.set_workers(number("LAYBY_WORKERS", &text)?)?;
         } else {
@@ -42,6 +56,26 @@ impl Config {
         }
         if let Some(text) = variable("LAYBY_STACK_SIZE")? {
             config.set_stack_size(number("LAYBY_STACK_SIZE", &text)?)?;
+        }
+        config.debug = match variable("LAYBY_DEBUG")?.as_deref() {
+            None | Some("0") => false,
+            Some("1") => true,
+            Some(other) => {
+                return Err(invalid(format!("LAYBY_DEBUG is {other:?}: it may be `1` (debug mode) or `0`")));
+            }
+        };
+        match variable("LAYBY_WATCHDOG")?.as_deref() {
+            None => {}
+            Some("off") => config.watchdog = Some(Duration::MAX),
+            Some(text) => {
+                let limit = text.trim().parse().ok().filter(|&limit| limit > 0);
+                let limit = limit.ok_or_else(|| {
+                    invalid(format!(
+                        "LAYBY_WATCHDOG is {text:?}: it may be a number of milliseconds, 1 at least, or `off`"
+                    ))
+                })?;
+                config.set_watchdog(Duration::from_millis(limit))?;
+            }
         }
         config.guard = match variable("LAYBY_STACK_GUARD")?.as_deref() {
             None | Some("auto") => Guard::detect(),
@@ -76,6 +110,24 @@ impl Config {
         }
         self.name = name;
         Ok(())
+    }
+
+    /// [`Duration::MAX`]: no watchdog, not in debug mode either.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is less than a millisecond.
+    pub(crate) fn set_watchdog(&mut self, limit: Duration) -> io::Result<()> {
+        if limit < watchdog::LEAST_LIMIT {
+            return Err(invalid(format!("the watchdog's limit is {limit:?}: it must be 1 ms at least")));
+        }
+        self.watchdog = Some(limit);
+        Ok(())
+    }
+
+    /// For how long a task may keep its worker, if there is to be a watchdog.
+    pub(super) fn watchdog_limit(&self) -> Option<Duration> {
+        let limit = self.watchdog.or(self.debug.then_some(watchdog::DEFAULT_LIMIT));
+        limit.filter(|&limit| limit != Duration::MAX)
     }
 
     /// # Errors

@@ -45,6 +45,11 @@
 //! So L4 sees the push: the inbox or the queue is not empty, or A is NOTIFIED or AWAKE; then it fails. Or A sleeps again.
 //! Then A has passed the fence of R4 before the SLEEPING that L4 read, so before L4's fence, and L4 sees that `rests` has moved.
 //!
+//! # Where it is not certain
+//! If everything is at rest and the process has other threads, these may yet wake a task. In debug mode that is worth
+//! a warning with a dump of all tasks, once in the process; it costs a program that waits for a thread of its own nothing but that. A thread of
+//! ours makes the dump, for whoever asks for one waits, and workers may come and go meanwhile.
+//!
 //! # What then
 //! 1. Every worker of the process says what its tasks do (each of its own; the look asks them by [`Request`]s, each of
 //!    which is a push like others: a worker that has one is not at rest).
@@ -64,7 +69,9 @@
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
+use super::dump::dump;
 use super::remote::Remote;
 use super::shared::Shared;
 use crate::dump::{Part, TaskDump, WorkerState};
@@ -85,8 +92,14 @@ static WORK: AtomicU64 = AtomicU64::new(0);
 /// `WORK` at the last look that found other threads.
 static LOOKED: AtomicU64 = AtomicU64::new(u64::MAX);
 
-static REGISTRY: Mutex<Registry> =
-    Mutex::new(Registry { workers: Vec::new(), pool_threads: 0, process: 0, unlisted: 0, parts: Vec::new() });
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
+    workers: Vec::new(),
+    pool_threads: 0,
+    process: 0,
+    unlisted: 0,
+    parts: Vec::new(),
+    warned: false,
+});
 
 /// The threads that are ours. Its lock is held while the kernel is asked, and by nobody who would be waited for there.
 struct Registry {
@@ -99,6 +112,8 @@ struct Registry {
     unlisted: usize,
     /// What the others have said.
     parts: Vec<(Arc<Shared>, Part)>,
+    /// It was said, in debug mode, that there may be a deadlock.
+    warned: bool,
 }
 
 struct Member {
@@ -206,6 +221,7 @@ pub(super) fn look() -> bool {
     let Some(before) = registry.collect() else { return false };
     if !registry.is_alone() {
         LOOKED.store(work, Ordering::Relaxed);
+        registry.warn();
         return false;
     }
     if registry.collect() != Some(before) {
@@ -287,6 +303,27 @@ impl Registry {
         let ours = self.workers.len() + self.pool_threads;
         let alone = |status: Status| status.threads == ours && !status.has_signal_handlers();
         self.process == process::id() && Status::read().is_ok_and(alone)
+    }
+
+    /// Only other threads, or a handler of signals, could wake a task. Where a runtime is in debug mode that is said, once in the
+    /// process, with a dump.
+    fn warn(&mut self) {
+        let debug = self.workers.iter().any(|member| member.shared.is_debug());
+        if self.warned || !debug || self.process != process::id() {
+            return;
+        }
+        self.warned = true;
+        let say = || {
+            let _own = PoolThread::new();
+            report!(
+                "every task waits, and layby knows of nothing that could wake one: no timer, no descriptor, no closure on the \
+                 blocking pool. Only a thread that is not layby's, or a handler of signals, still could; if none does, this is \
+                 a deadlock (debug mode says so once):"
+            );
+            report!("{}", dump(&runtimes()));
+        };
+        // Without a thread there is nobody to say it.
+        let _ = thread::Builder::new().name("layby-dump".into()).spawn(say);
     }
 
     /// Of the runtimes that were not told yet: the newest with a root, or else the newest with tasks.

@@ -29,9 +29,9 @@
 //!   of the user's. The locks that it takes are never held over a switch.
 //! * The deadline's entry stays in the wheel.
 //!
-//! A task suspends in three places, the ends of `park`, of the wait for a token, and of a yield. Each of them tests DUMP first, at no
-//! cost: in the first with WAKE, in the last with CANCELLED. A task that is parked inside of a generator is resumed there, on the
-//! generator's stack, as ever.
+//! A task suspends in four places: in `park`, in the wait for a token, in a yield, and where it lets a new task begin at once. (A seeded
+//! run gives way by a yield.) Each of them tests DUMP first when it goes on; in `park` with WAKE, in a yield with CANCELLED, so at no
+//! cost. A task that is parked inside of a generator is resumed there, on the generator's stack, as ever.
 //!
 //! # A worker that does not answer
 //! One of its tasks keeps the thread, so nothing can be asked. See [`onlook`](super::onlook).
@@ -194,7 +194,13 @@ impl Call {
             None => {
                 let started = remote.started();
                 match remote.view.look() {
-                    Some(part) => (WorkerState::Busy, part),
+                    Some(mut part) => {
+                        if self.shared.config.seed.is_some() {
+                            // By the virtual clock, which only the worker knows.
+                            part.tasks.iter_mut().for_each(|task| task.since = None);
+                        }
+                        (WorkerState::Busy, part)
+                    }
                     // It has ended, or is about to.
                     None if started == 0 => (WorkerState::Answered, Part::default()),
                     None => (WorkerState::Hidden, Part::of_unlisted(started)),
@@ -377,14 +383,16 @@ impl Worker {
         header.signals.set(header.signals.get() | Signals::DUMP);
         header.state.set_asked(true);
         header.run.set(Run::Running);
-        let before = self.task.replace(task.as_ptr());
+        debug_assert!(self.pulse.task().is_null(), "the scheduler asks");
+        // It counts as a switch: what the watchdog has seen of the task before is over.
+        self.pulse.begin(task);
         // SAFETY: the worker's to touch while the task is suspended, as in `resume`.
         let carrier = unsafe { &mut *header.carrier.get() };
         if let Some(carrier) = carrier {
             // SAFETY: this thread made the carrier, and it has this task.
             let _ = unsafe { carrier.resume(task) };
         }
-        self.task.set(before);
+        self.pulse.end();
         header.run.set(run);
         header.accepts.set(accepts);
         self.unwinding.parked.set(parked);

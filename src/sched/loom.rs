@@ -12,7 +12,6 @@ use super::shared::{Phase, Shared};
 use super::{Config, Unwinding};
 use crate::fiber::loom::{Ends, task};
 use crate::fiber::{FiberRef, Header, Run};
-use crate::stack::Guard;
 use crate::util::cell::Cell;
 use crate::util::fifo::Fifo;
 use crate::util::lock::{Condvar, Lock};
@@ -212,8 +211,7 @@ struct Runtime {
 
 impl Runtime {
     fn new(workers: usize) -> Arc<Runtime> {
-        let config =
-            Config { workers, stack_size: 0, guard: Guard::Protect, name: String::new(), seed: None };
+        let config = Config::bare(workers, 0);
         let shared = Shared::new(config);
         let eventfds: Vec<Eventfd> = (0..workers).map(|_| Eventfd::default()).collect();
         for (remote, eventfd) in shared.remotes.iter().zip(&eventfds) {

@@ -37,10 +37,14 @@
 //! # Sleep and wake
 //! A worker with nothing to do sleeps in `epoll_wait`. Nothing wakes it but an event, its timerfd or a
 //! push. The race between falling asleep and a push is closed by fences on both sides ([`remote`]).
-//! Placement over several workers is in [`placement`]. When nothing can ever wake anything again, [`deadlock`] says so.
+//! Placement over several workers is in [`placement`]. When nothing can ever wake anything again, [`deadlock`] says so; when a task keeps
+//! its worker too long, [`watchdog`] does.
 
+mod cancel;
 mod config;
+mod counters;
 mod deadlock;
+mod debug;
 mod dump;
 mod fresh;
 mod hook;
@@ -49,26 +53,33 @@ mod listing;
 pub(crate) mod loom;
 mod onlook;
 mod placement;
+mod priorities;
+mod pulse;
 mod remote;
 mod rest;
 mod roll_call;
 mod room;
 mod run_loop;
+mod seed;
 mod shared;
 mod sim;
 mod start;
 mod trim;
+mod watchdog;
 mod worker;
 
+pub(crate) use cancel::{cancel, cancel_brood, post};
 pub(crate) use config::{Config, check_stack_size};
 pub(crate) use deadlock::{PoolThread, begin_job, end_job, runtimes};
+pub(crate) use debug::{StackUse, note_unjoined, stacks};
 pub(crate) use dump::dump;
 pub(crate) use listing::Sighting;
 pub(crate) use remote::Remote;
 pub(crate) use roll_call::Listener;
+pub use seed::{ParseSeedError, Seed, Strategy};
 pub(crate) use shared::Shared;
-pub(crate) use sim::Sim;
-pub(crate) use start::{Ran, default_runtime, run_root, start};
+pub(crate) use sim::{Sim, Trace};
+pub(crate) use start::{Ran, default_runtime, default_runtime_if_started, run_root, start};
 pub(crate) use worker::{TimerOwner, Unwinding, Worker, current, current_worker};
 
 /// About how often a busy worker looks at the clock, the timers and the kernel, in nanoseconds.

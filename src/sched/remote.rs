@@ -25,14 +25,18 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic as plain;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::counters::Published;
 use super::deadlock::Request;
+use super::debug::Unjoined;
 use super::dump::Call;
 use super::fresh::Fresh;
 use super::onlook::View;
+use super::pulse::Showing;
 use super::roll_call::RollCall;
 use crate::fiber::Header;
 use crate::reactor::Waker;
 use crate::stack::Room;
+use crate::sys::clock;
 use crate::util::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::util::lock::Lock;
 
@@ -61,10 +65,18 @@ pub(crate) struct Remote {
     /// Replaced when another worker takes this remote over.
     waker: Lock<Option<Box<dyn Wake>>>,
     pub(super) fresh: Fresh,
+    /// What processor time the worker's thread uses is read from this clock.
+    clock: plain::AtomicI32,
     /// Room for stacks, from threads that have spawned tasks here; and for how many in all, written under the lock.
     donations: Mutex<Vec<Room>>,
     donated: AtomicUsize,
     pub(super) counts: Counts,
+    /// What else the worker counts, as it was at its last look around.
+    pub(super) published: Published,
+    /// Where its pulse can be found while it works.
+    pub(super) showing: Showing,
+    /// Panics of its tasks that nobody has joined.
+    pub(super) unjoined: Unjoined,
     /// How often the worker has come to a rest, and has left one (see `deadlock`).
     rests: plain::AtomicU64,
     /// What it is asked for: a [`Request`].
@@ -91,6 +103,10 @@ pub(super) struct Counts {
     pub(super) started: AtomicUsize,
     /// Stacks that the worker can have for the asking, in use or not; but for donations. See `room`.
     pub(super) slots: AtomicUsize,
+    /// How often the worker has looked at the clock between two turns.
+    pub(super) ticks: plain::AtomicU64,
+    /// Turns until it does so next. With `ticks`, this tells one turn from another.
+    pub(super) until_tick: plain::AtomicU32,
     /// When the worker last looked at what delays a shutdown.
     pub(super) complained: AtomicU64,
 }
@@ -124,9 +140,13 @@ impl Remote {
             sleep: AtomicU8::new(AWAKE),
             waker: Lock::new(None),
             fresh: Fresh::default(),
+            clock: plain::AtomicI32::new(-1),
             donations: Mutex::new(Vec::new()),
             donated: AtomicUsize::new(0),
             counts: Counts::default(),
+            published: Published::default(),
+            showing: Showing::default(),
+            unjoined: Unjoined::default(),
             rests: plain::AtomicU64::new(0),
             asked: plain::AtomicU8::new(Request::Nothing as u8),
             roll_calls: Mutex::new(Vec::new()),
@@ -148,8 +168,11 @@ impl Remote {
         self.counts.submitted.store(0, Ordering::Relaxed);
         self.counts.finished.store(0, Ordering::Relaxed);
         self.counts.started.store(0, Ordering::Relaxed);
+        self.counts.ticks.store(0, Ordering::Relaxed);
         self.counts.complained.store(0, Ordering::Relaxed);
         self.asked.store(Request::Nothing as u8, Ordering::Relaxed);
+        self.published.reset();
+        self.unjoined.lock().unwrap_or_else(PoisonError::into_inner).clear();
         drop(self.take_roll_calls());
         // Those that came too late: nobody waits for them any more.
         self.keep_dump_calls(|_| false);
@@ -194,6 +217,18 @@ impl Remote {
     pub(super) fn has_room(&self, more: usize) -> bool {
         // Relaxed: a hint.
         self.counts.started.load(Ordering::Relaxed) + self.fresh.len_hint() + more < self.room()
+    }
+
+    /// From the worker's thread, before it works.
+    pub(super) fn set_clock(&self) {
+        // Relaxed: a hint. One of another thread is a hint that is wrong.
+        self.clock.store(clock::of_this_thread(), Ordering::Relaxed);
+    }
+
+    /// How much processor time the worker's thread has used. A system call.
+    pub(super) fn processor_ns(&self) -> Option<u64> {
+        // Relaxed: as above.
+        clock::processor_ns(self.clock.load(Ordering::Relaxed))
     }
 
     /// W1 for the inbox.

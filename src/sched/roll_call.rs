@@ -104,6 +104,7 @@ impl Shared {
     pub(super) fn leave(&self) {
         // AcqRel: Release pairs with the Acquire in `has_ended`, and with that of the last one here.
         if self.ending.threads.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.report_end();
             self.ring();
         }
     }
@@ -153,6 +154,6 @@ impl Worker {
     /// The running task.
     pub(crate) fn sighting(&self) -> Option<Sighting> {
         // SAFETY: the scheduler holds a reference to the task while it runs.
-        unsafe { self.task.get().as_ref() }.map(Sighting::of)
+        unsafe { self.pulse.task().as_ref() }.map(Sighting::of)
     }
 }

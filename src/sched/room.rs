@@ -44,7 +44,7 @@ use super::remote::Remote;
 use super::shared::Shared;
 use super::worker::Worker;
 use crate::fiber::{Carrier, Header};
-use crate::stack::{Guard, Room};
+use crate::stack::{Guard, Room, Stack};
 use crate::util::atomic::Ordering;
 use crate::util::report;
 
@@ -193,8 +193,16 @@ impl Worker {
 
     /// Ends an idle carrier.
     pub(super) fn retire_carrier(&self, carrier: Carrier) {
+        self.retire_after(carrier, |_| ());
+    }
+
+    /// Ends an idle carrier, and calls `look` with its stack as it was left.
+    pub(super) fn retire_after<T>(&self, carrier: Carrier, look: impl FnOnce(&Stack) -> T) -> T {
         self.carrier_count.set(self.carrier_count.get() - 1);
-        self.stacks.borrow_mut().give(carrier.retire());
+        let stack = carrier.retire();
+        let seen = look(&stack);
+        self.stacks.borrow_mut().give(stack);
+        seen
     }
 
     /// Puts a task aside that found no stack.

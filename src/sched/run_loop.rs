@@ -5,6 +5,8 @@ use core::time::Duration;
 use std::thread;
 
 use super::TICK_NS;
+use super::cancel::cancel;
+use super::counters::add;
 use super::listing::Sighting;
 use super::remote::bump;
 use super::shared::Phase;
@@ -47,8 +49,10 @@ impl Worker {
             if let Some(task) = self.next() {
                 // SAFETY: `next` hands out tasks that are alive and ready, and this is their worker.
                 unsafe { self.resume(task) };
-                let left = self.until_tick.get() - 1;
-                self.until_tick.set(left);
+                let turns = &self.remote.counts.until_tick;
+                // Relaxed: own value, and a hint for others.
+                let left = turns.load(Ordering::Relaxed) - 1;
+                turns.store(left, Ordering::Relaxed);
                 if left == 0 {
                     self.tick();
                 }
@@ -110,6 +114,7 @@ impl Worker {
             && self.has_room_at(other, task)
         {
             placed.set(true);
+            add(&self.remote.published.handed_over, 1);
             // SAFETY: just taken, so unstarted and in no queue; its reference moves along.
             unsafe { other.fresh.push(task) };
             other.notify();
@@ -158,10 +163,10 @@ impl Worker {
         }
         header.run.set(Run::Running);
         self.budget.set(BUDGET);
-        self.task.set(task.as_ptr());
+        self.pulse.begin(task);
         // SAFETY: this thread made the carrier; it has this task, or is fresh for it.
         let signal = unsafe { carrier.resume(task) };
-        self.task.set(core::ptr::null());
+        self.pulse.end();
         if signal == Signal::Finished {
             // SAFETY: the task has just ended on this worker.
             unsafe { self.finish(task) };
@@ -244,11 +249,10 @@ impl Worker {
         // SAFETY: as in `resume`, whose reference is not used any more.
         let carrier = unsafe { (*header.carrier.get()).take() };
         let carrier = carrier.expect("a task that ran has a carrier");
-        if header.stack_size == self.shared.stack_size() {
+        if header.stack_size == self.reused_size {
             self.carriers.borrow_mut().push_back(carrier);
         } else {
-            self.retire_carrier(carrier);
-            self.count_unusual(-1);
+            self.take_back(header, carrier);
         }
         header.run.set(Run::Done);
         header.state.finish();
@@ -266,6 +270,9 @@ impl Worker {
     /// Every few switches: the clock, the timers, the kernel.
     #[cold]
     fn tick(&self) {
+        let ticks = &self.remote.counts.ticks;
+        // Relaxed, both: own value, and a hint for others.
+        ticks.store(ticks.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         let now = self.now();
         let took = now.saturating_sub(self.last_tick.get());
         let length = self.tick_length.get();
@@ -278,7 +285,8 @@ impl Worker {
             length
         };
         self.tick_length.set(length);
-        self.until_tick.set(length);
+        // Relaxed: as in `run`.
+        self.remote.counts.until_tick.store(length, Ordering::Relaxed);
         // Many short slices to a look: the clock is cheap, the kernel is asked by time.
         if took < TICK_NS / 2 && length == LONGEST_TICK {
             return;
@@ -292,6 +300,7 @@ impl Worker {
         self.last_tick.set(now);
         self.note_time(now);
         self.answer_dump_calls();
+        self.publish();
         self.trim(now, TRIM_BUSY);
         self.shared.look_around(self.index, &self.watch, now, |wanted| self.room_for(wanted));
         self.retry_starved_at(now);
@@ -383,6 +392,7 @@ impl Worker {
                 let due = [self.next_timer(), look, complain, trim, retry].into_iter().min();
                 // A worker that watches over closures, or wants stacks, has something to wait for.
                 let rests = look == u64::MAX && self.may_rest();
+                self.publish();
                 self.sleep(due.unwrap_or(u64::MAX), now, phase, rests);
                 let now = self.now();
                 self.note_time(now);
@@ -431,10 +441,8 @@ impl Worker {
         self.remote.counts.complained.store(now, Ordering::Relaxed);
         self.each_started(|task| {
             if self.is_cancelled_by_shutdown(task) {
-                // SAFETY: it occupies a stack of this worker, so it is alive and at home here.
-                unsafe { task.as_ref() }.state.set_cancelled();
-                // SAFETY: as above.
-                unsafe { self.signal(task, Signals::CANCEL) };
+                // SAFETY: it occupies a stack of this worker, so it is alive.
+                cancel(&unsafe { FiberRef::share(task) });
             }
         });
     }
@@ -495,5 +503,6 @@ impl Worker {
         }
         // What late posters have pushed: ended tasks, for their references.
         self.drain_inbox();
+        self.publish();
     }
 }

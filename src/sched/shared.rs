@@ -27,6 +27,7 @@ use super::config::Config;
 use super::placement::Placement;
 use super::remote::Remote;
 use super::roll_call::Ending;
+use super::watchdog::Bell;
 use crate::fiber::{FiberRef, Header};
 use crate::util::atomic::{AtomicU8, AtomicU64, Ordering, fence};
 
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     stuck: AtomicU8,
     /// Who waits for the end.
     pub(super) ending: Ending,
+    /// Where its watchdog is rung, if it has one.
+    pub(super) watchdog: Option<Bell>,
 }
 
 impl fmt::Debug for Shared {
@@ -75,6 +78,7 @@ impl Shared {
             submitted: AtomicU64::new(0),
             taken_back: AtomicU64::new(0),
             stuck: AtomicU8::new(0),
+            watchdog: config.watchdog_limit().map(Bell::new),
             config,
         })
     }
@@ -150,6 +154,9 @@ impl Shared {
         // Release pairs with the Acquire in `phase`.
         self.phase.store(Phase::Exiting as u8, Ordering::Release);
         self.wake_all();
+        if let Some(bell) = &self.watchdog {
+            bell.wake();
+        }
         true
     }
 
@@ -159,6 +166,12 @@ impl Shared {
 
     /// How many tasks there were that had not ended, at the moment between the two readings at least.
     pub(crate) fn unfinished(&self) -> u64 {
+        let (submitted, finished) = self.totals();
+        submitted - finished
+    }
+
+    /// How many tasks were submitted, and how many of those have ended: these are read first.
+    pub(super) fn totals(&self) -> (u64, u64) {
         // Acquire pairs with the Release in `bump` and in `submit`.
         let mut finished = self.taken_back.load(Ordering::Acquire);
         for remote in &self.remotes {
@@ -169,7 +182,7 @@ impl Shared {
         for remote in &self.remotes {
             submitted += remote.counts.submitted.load(Ordering::Acquire);
         }
-        submitted - finished
+        (submitted, finished)
     }
 
     /// In a shutdown: workers with tasks that have not looked around for long, and how many tasks. But for `index`.
@@ -197,6 +210,9 @@ impl Shared {
             && !self.unwatched_fresh(index);
         kernel(quiet);
         remote.end_sleep();
+        if let Some(bell) = &self.watchdog {
+            bell.ring();
+        }
         if several {
             self.uncount_sleeper();
         }

@@ -5,7 +5,9 @@
 //!
 //! * **The clock** stands still while code runs. Each switch to a task moves it by [`SWITCH_NS`], so that a task that yields in
 //!   a loop until some time does not do so for ever. When no task is ready it jumps to the next timer.
-//! * **The next task** is any of those that are ready, started or not, by the seed.
+//! * **The next task** is any of those that are ready, started or not, by the seed and its [`Strategy`].
+//! * **A suspension point that need not wait** lets others go first, if the seed says so (`park::checkpoint` asks [`Sim::gives_way`]). Each task that
+//!   runs here has a bit on in its state word, for which a suspension point looks anyway; so that costs nothing elsewhere.
 //! * **Nothing ready and no timer** is a failure: nothing can happen any more, unless a descriptor or a closure on the blocking
 //!   pool is waited for; then the worker waits really. The tasks are listed on stderr and cancelled, the root too, and driven to their
 //!   end; the caller of the run panics. If that ends nowhere either, the process is aborted.
@@ -15,48 +17,85 @@ use core::ptr::NonNull;
 use core::time::Duration;
 use std::time::Instant;
 
+use super::priorities::Priorities;
 use super::room::STARVED_NS;
+use super::seed::{Seed, Strategy};
 use super::shared::Phase;
 use super::worker::Worker;
-use crate::fiber::Header;
+use crate::fiber::{Header, Reason};
 use crate::sys::clock;
 use crate::util::report;
 use crate::util::rng::Rng;
 
 /// How far a switch moves the clock.
 const SWITCH_NS: u64 = 100;
+/// What the virtual clock begins with. The same in each run: timers have a grain, so how near two of them are depends on when
+/// they begin.
+const BEGIN_NS: u64 = 1 << 42;
+/// How often a task gives way in a random walk; which of these, by the seed. Some bugs want tasks that take turns at every point, others one that
+/// gets far while another is held up.
+const ONE_IN: [u64; 4] = [2, 4, 16, 64];
 
 /// What makes a worker a simulated one.
 #[derive(Debug)]
 pub(crate) struct Sim {
     rng: Rng,
+    order: Order,
     now: Cell<u64>,
-    /// The same moment on both clocks: `now` at the begin, and std's.
-    begin: (u64, Instant),
+    /// When the run began, on std's clock.
+    begin: Instant,
+    trace: Cell<Trace>,
+    /// The running task gives way because the seed says so, not because it wants to.
+    gives_way: Cell<bool>,
+    /// The task that has run last.
+    last: Cell<u64>,
     /// All tasks were found waiting for nothing.
     stuck: Cell<bool>,
 }
 
+/// What a run did, in short.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Trace {
+    /// How many times a task was chosen.
+    pub(crate) steps: u64,
+    /// The same for two runs if each choice was the same among as many tasks, at the same time.
+    pub(crate) hash: u64,
+}
+
+/// The strategy, at work.
+#[derive(Debug)]
+enum Order {
+    Random { one_in: u64 },
+    Priorities(Priorities),
+}
+
 impl Sim {
-    pub(super) fn new(seed: u64) -> Sim {
-        let now = clock::now_ns();
+    pub(super) fn new(seed: Seed) -> Sim {
+        let rng = Rng::new(seed.number);
+        let order = match seed.strategy {
+            Strategy::Random => Order::Random { one_in: ONE_IN[rng.below(ONE_IN.len() as u64) as usize] },
+            Strategy::Pct { depth, steps } => Order::Priorities(Priorities::new(depth, steps, &rng)),
+        };
         Sim {
-            rng: Rng::new(seed),
-            now: Cell::new(now),
-            begin: (now, Instant::now()),
+            rng,
+            order,
+            now: Cell::new(BEGIN_NS),
+            begin: Instant::now(),
+            trace: Cell::default(),
+            gives_way: Cell::new(false),
+            last: Cell::new(0),
             stuck: Cell::new(false),
         }
     }
 
-    /// The virtual time, in nanoseconds of the monotonic clock.
+    /// The virtual time, in nanoseconds.
     pub(crate) fn now(&self) -> u64 {
         self.now.get()
     }
 
     /// The virtual time on std's clock.
     pub(crate) fn instant(&self) -> Instant {
-        let (nanos, instant) = self.begin;
-        instant + Duration::from_nanos(self.now.get() - nanos)
+        self.begin + Duration::from_nanos(self.now.get() - BEGIN_NS)
     }
 
     /// The next number of the seed.
@@ -64,9 +103,46 @@ impl Sim {
         self.rng.next()
     }
 
+    /// Whether a task that need not wait, where it could, lets others go first all the same. Then it must yield.
+    pub(crate) fn gives_way(&self) -> bool {
+        let gives_way = match &self.order {
+            Order::Random { one_in } => self.rng.below(*one_in) == 0,
+            // Whoever is highest goes on, and that may be the same one.
+            Order::Priorities(_) => true,
+        };
+        self.gives_way.set(gives_way);
+        gives_way
+    }
+
+    /// What the run has done so far.
+    pub(crate) fn trace(&self) -> Trace {
+        self.trace.get()
+    }
+
     /// Whether the run has failed for want of anything to wait for.
     pub(super) fn was_stuck(&self) -> bool {
         self.stuck.get()
+    }
+
+    /// Which of the `ready` tasks is next. `list` lists them: their ids, and whether they have yielded.
+    fn choose(&self, ready: usize, list: impl FnOnce() -> Vec<(u64, bool)>) -> usize {
+        let gave_way = self.gives_way.replace(false);
+        let chosen = match &self.order {
+            Order::Random { .. } => self.rng.below(ready as u64) as usize,
+            Order::Priorities(priorities) => {
+                let tasks = list();
+                if !gave_way && tasks.contains(&(self.last.get(), true)) {
+                    priorities.sink(self.last.get());
+                }
+                let ids: Vec<u64> = tasks.iter().map(|task| task.0).collect();
+                priorities.choose(&ids, &self.rng)
+            }
+        };
+        let Trace { steps, hash } = self.trace.get();
+        let time = (self.now.get() - BEGIN_NS).rotate_left(20);
+        let step = (ready as u64) << 32 ^ chosen as u64 ^ time;
+        self.trace.set(Trace { steps: steps + 1, hash: Rng::new(hash ^ step).next() });
+        chosen
     }
 }
 
@@ -102,7 +178,7 @@ impl Worker {
         if ready == 0 {
             return None;
         }
-        for _ in 0..sim.rng.below(ready as u64) {
+        for _ in 0..sim.choose(ready, || self.list_ready(ready)) {
             let Some(task) = self.queue.pop() else { break };
             // SAFETY: just popped, so in no queue.
             unsafe { self.queue.push(task) };
@@ -110,7 +186,27 @@ impl Worker {
         sim.now.set(sim.now.get() + SWITCH_NS);
         self.note_time(sim.now.get());
         self.fire(sim.now.get());
-        self.queue.pop()
+        let chosen = self.queue.pop()?;
+        // SAFETY: ready, so alive.
+        let header = unsafe { chosen.as_ref() };
+        header.state.set_seeded();
+        sim.last.set(header.id);
+        Some(chosen)
+    }
+
+    /// The id of each of the `ready` tasks that are queued, and whether it has yielded, in order.
+    fn list_ready(&self, ready: usize) -> Vec<(u64, bool)> {
+        let mut list = Vec::with_capacity(ready);
+        while list.len() < ready
+            && let Some(task) = self.queue.pop()
+        {
+            // SAFETY: ready, so alive.
+            let header = unsafe { task.as_ref() };
+            list.push((header.id, header.reason.get() == Reason::Yield as u8));
+            // SAFETY: just popped, so in no queue.
+            unsafe { self.queue.push(task) };
+        }
+        list
     }
 
     /// Nothing is ready. False: the runtime has ended.

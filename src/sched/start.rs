@@ -11,6 +11,7 @@ use super::config::Config;
 use super::hook;
 use super::shared::Shared;
 use super::sim::Sim;
+use super::watchdog;
 use super::worker::{Entered, Worker};
 use crate::fiber::Header;
 use crate::util::report;
@@ -70,6 +71,12 @@ fn start_threads(shared: &Arc<Shared>, first: usize) -> io::Result<Vec<JoinHandl
             failure.get_or_insert(error);
         }
     }
+    if failure.is_none() && shared.watchdog.is_some() {
+        match start_watchdog(shared) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => failure = Some(error),
+        }
+    }
     match failure {
         None => Ok(threads),
         Some(error) => {
@@ -80,6 +87,22 @@ fn start_threads(shared: &Arc<Shared>, first: usize) -> io::Result<Vec<JoinHandl
             Err(error)
         }
     }
+}
+
+/// Starts the watchdog, which ends with the runtime.
+fn start_watchdog(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
+    let name = format!("{}-dog", shared.config.name);
+    let own = shared.clone();
+    let thread = thread::Builder::new().name(name).spawn(move || watchdog::watch(&own)).map_err(|error| {
+        let message = format!(
+            "layby: the watchdog's thread cannot be started: {error} (raise `ulimit -u`, or do without it)"
+        );
+        io::Error::new(error.kind(), message)
+    })?;
+    if let Some(bell) = &shared.watchdog {
+        bell.set_watchdog(thread.thread());
+    }
+    Ok(thread)
 }
 
 /// A worker thread's life.
@@ -127,6 +150,7 @@ pub(crate) unsafe fn run_root(config: Config, root: NonNull<Header>) -> io::Resu
         thread.join().expect("a worker that panics ends the process");
     }
     core::mem::forget(guard);
+    shared.report_end();
     let stuck = shared.is_stuck() || worker.sim.as_ref().is_some_and(Sim::was_stuck);
     Ok(if stuck { Ran::Stuck } else { Ran::ToItsEnd })
 }
@@ -140,12 +164,18 @@ pub(crate) enum Ran {
     Stuck,
 }
 
+static DEFAULT: OnceLock<Arc<Shared>> = OnceLock::new();
+
+/// The process-wide runtime, if anybody has needed it so far.
+pub(crate) fn default_runtime_if_started() -> Option<&'static Arc<Shared>> {
+    DEFAULT.get()
+}
+
 /// The process-wide runtime, started on first use. Its threads do not keep the process alive.
 ///
 /// # Panics
 /// If it cannot be started, or the environment has bad settings: there is nobody to return the error to.
 pub(crate) fn default_runtime() -> &'static Arc<Shared> {
-    static DEFAULT: OnceLock<Arc<Shared>> = OnceLock::new();
     DEFAULT.get_or_init(|| {
         let started = Config::from_env().and_then(start);
         let (shared, _threads) =

@@ -1,4 +1,4 @@
-//! Giving idle stacks back.
+//! Giving idle stacks back, and the memory of tasks that have ended.
 //!
 //! A carrier that has run a task keeps the pages that the task has touched: the next task finds them hot, and
 //! neither of the two system calls nor the page faults of a cold stack is paid. So no carrier is retired while it may be
@@ -10,15 +10,20 @@
 //! thousand would save the next thousand little, and each may have touched its whole stack. A million of them take about
 //! a second, in slices, so that the worker can look after ready tasks in between. A worker that has nothing to trim sets no
 //! timer for it: an idle runtime wakes never.
+//!
+//! What the tasks themselves take is not a worker's but the process's (see `fiber::cells`), which has the same rule for it. The
+//! workers do that work, too, in the same slices.
 
 use core::cell::Cell;
 
 use super::worker::Worker;
-use crate::fiber::Carrier;
+use crate::fiber::{Carrier, cells};
 
 /// So few idle carriers are not worth a timer.
 const KEEP: usize = 32;
 const WINDOW_NS: u64 = 1_000_000_000;
+/// For each stack of a slice so many tasks' cells, which take less time each.
+const CELLS: usize = 16;
 
 /// How the present window stands.
 #[derive(Debug)]
@@ -47,8 +52,17 @@ impl Worker {
         carrier
     }
 
-    /// Retires at most `slice` carriers. Returns when to look again; `u64::MAX`: there is nothing to look for.
+    /// Gives back idle stacks, at most `slice` of them, and the memory of tasks. Returns when to look again; `u64::MAX`: there is
+    /// nothing to look for.
     pub(super) fn trim(&self, now: u64, slice: usize) -> u64 {
+        let carriers = self.trim_carriers(now, slice);
+        // After that, which may have expelled some. The process has one clock for its cells, and a simulated worker another.
+        let cells = if self.sim.is_none() { cells::trim(now, slice * CELLS) } else { u64::MAX };
+        carriers.min(cells)
+    }
+
+    /// Retires at most `slice` carriers.
+    fn trim_carriers(&self, now: u64, slice: usize) -> u64 {
         let Trim { until, least, excess } = &self.trim;
         let idle = self.carriers.borrow().len();
         excess.set(excess.get().min(idle));
@@ -66,6 +80,7 @@ impl Worker {
             until.set(now + WINDOW_NS);
             least.set(idle);
         }
+        let retired = excess.get() > 0;
         for _ in 0..slice.min(excess.get()) {
             let Some(carrier) = self.carriers.borrow_mut().pop_front() else { break };
             self.retire_carrier(carrier);
@@ -73,6 +88,10 @@ impl Worker {
         }
         if excess.get() > 0 {
             return now;
+        }
+        if retired {
+            // The tasks are gone, and as good as their stacks: nothing has needed them for a window.
+            cells::expel();
         }
         if self.carriers.borrow().len() <= KEEP {
             // Not one wake-up more, only to find this.

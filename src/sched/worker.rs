@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::deadlock::Membership;
 use super::dump::{Answer, Walk, steps};
 use super::placement::Watch;
+use super::pulse::{Pulse, Shown};
 use super::remote::{Remote, bump};
 use super::shared::Shared;
 use super::sim::Sim;
@@ -31,14 +32,13 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(super) index: usize,
     pub(crate) remote: &'static Remote,
-    /// The task on whose stack the thread is; null in the scheduler.
-    pub(super) task: Cell<*const Header>,
+    /// Which task runs, and how many did before.
+    pub(super) pulse: Pulse,
     /// Started tasks that are ready, and those that may start here only.
     pub(super) queue: Fifo<Header>,
     /// How many of `queue`, and then of `fresh`, belong to this round.
     pub(super) round: Cell<(usize, usize)>,
-    /// Switches until the next look at the clock, and how many there were since the last.
-    pub(super) until_tick: Cell<u32>,
+    /// How many switches there are from one look at the clock to the next (see `Counts::until_tick`).
     pub(super) tick_length: Cell<u32>,
     pub(super) last_tick: Cell<u64>,
     pub(super) watch: Watch,
@@ -82,6 +82,8 @@ pub(crate) struct Worker {
     pub(super) look_at: Cell<u64>,
     /// The task whose end ends the runtime; null for none.
     pub(super) root: Cell<*const Header>,
+    /// Carriers of this size run task after task. Zero, which no task asks for, if each is looked at between two (see `debug`).
+    pub(super) reused_size: usize,
     /// The stack that was made for the root before anything ran.
     pub(super) root_carrier: RefCell<Option<Carrier>>,
     /// When the tasks that live here have been told of the shutdown; `u64::MAX`: they were not.
@@ -165,7 +167,7 @@ pub(crate) fn current_worker<'a>() -> Option<&'a Worker> {
 pub(crate) fn current<'a>() -> Option<(&'a Worker, &'a Header)> {
     let worker = current_worker()?;
     // SAFETY: the scheduler holds a reference to the task while it runs.
-    unsafe { worker.task.get().as_ref() }.map(|task| (worker, task))
+    unsafe { worker.pulse.task().as_ref() }.map(|task| (worker, task))
 }
 
 /// While it lives, the thread is `worker`'s, and overflows of its tasks' stacks are reported.
@@ -173,6 +175,7 @@ pub(super) struct Entered<'a> {
     worker: &'a Worker,
     _watched: Watched<'a>,
     _membership: Membership,
+    _shown: Shown,
 }
 
 impl<'a> Entered<'a> {
@@ -184,8 +187,10 @@ impl<'a> Entered<'a> {
         let rooted = !worker.root.get().is_null() && worker.sim.is_none();
         Entered {
             worker,
-            _watched: Watched::new(slabs, Some(&worker.task)),
+            _watched: Watched::new(slabs, Some(worker.pulse.running())),
             _membership: Membership::new(worker.remote, &worker.shared, rooted),
+            // SAFETY: `worker` outlives what is made here, and with that the showing.
+            _shown: unsafe { Shown::new(worker.remote, &worker.pulse) },
         }
     }
 }
@@ -211,14 +216,17 @@ impl Worker {
         let signal_stack = overflow::prepare().map_err(|e| explain(e, "a signal stack"))?;
         let remote = shared.remotes[index];
         remote.set_waker(Box::new(waker));
-        let now = clock::now_ns();
+        remote.set_clock();
+        // Relaxed: own value.
+        remote.counts.until_tick.store(1, Ordering::Relaxed);
+        let sim = shared.config.seed.map(Sim::new);
+        let now = sim.as_ref().map_or_else(clock::now_ns, Sim::now);
         Ok(Worker {
             index,
             remote,
-            task: Cell::new(ptr::null()),
+            pulse: Pulse::new(),
             queue: Fifo::default(),
             round: Cell::new((0, 0)),
-            until_tick: Cell::new(1),
             tick_length: Cell::new(1),
             last_tick: Cell::new(now),
             watch: Watch::new(shared.workers()),
@@ -238,9 +246,10 @@ impl Worker {
             timerfd,
             armed: Cell::new(u64::MAX),
             unwinding: Unwinding { clock: Cell::new(steps(now)), ..Unwinding::default() },
+            reused_size: if shared.is_observed() { 0 } else { shared.stack_size() },
             root_carrier: RefCell::default(),
             budget: Cell::new(0),
-            sim: shared.config.seed.map(Sim::new),
+            sim,
             unblocking: Cell::new(0),
             endless: Cell::new(0),
             rested: Cell::new(false),
@@ -282,6 +291,32 @@ impl Worker {
         unsafe { self.queue.push(task) };
     }
 
+    /// The running task lets a new one start here, before all that are ready, and goes on after it; or, if not `both`, last. It must
+    /// suspend next.
+    ///
+    /// The two are added to the round, whatever that is: the loop takes them next, and a seeded run does not choose.
+    ///
+    /// # Safety
+    /// `running` runs on this worker, now. The scheduler takes over one reference to `task`, which was never submitted before.
+    pub(crate) unsafe fn submit_first(&self, running: &Header, task: NonNull<Header>, both: bool) {
+        bump(&self.remote.counts.submitted);
+        // SAFETY: alive, by this function's contract.
+        unsafe { task.as_ref() }.local.set(true);
+        self.local_unstarted.set(self.local_unstarted.get() + 1);
+        running.run.set(Run::Queued);
+        let (ready, fresh) = self.round.get();
+        if both {
+            // SAFETY: a running task is in no queue, and a started one lives until it has ended.
+            unsafe { self.queue.push_first(self.running()) };
+        } else {
+            // SAFETY: as above.
+            unsafe { self.queue.push(self.running()) };
+        }
+        // SAFETY: by this function's contract; the reference keeps it alive.
+        unsafe { self.queue.push_first(task) };
+        self.round.set((ready + 1 + usize::from(both), fresh));
+    }
+
     /// From this worker's thread: something has come for a task that lives here. Ready, if it parks for
     /// that; otherwise the signal waits in the header.
     ///
@@ -311,7 +346,7 @@ impl Worker {
     /// `&Header` would not.
     #[inline(always)]
     pub(crate) fn running(&self) -> NonNull<Header> {
-        NonNull::new(self.task.get().cast_mut()).expect("a task runs")
+        NonNull::new(self.pulse.task().cast_mut()).expect("a task runs")
     }
 
     /// The running task goes to the end of the run queue. It must suspend next.

@@ -17,22 +17,20 @@
 //! block, of which it has a count of its own (rule 11 of DESIGN: were the block in the parent's frame, unlocking it could come too late).
 //!
 //! To cancel all, the children that were not told yet are taken from one list to the other, some at a time, with the lock held; and
-//! told after it was let go, by references of their own. Who is linked after that is told by the answer.
+//! told after it was let go, by references of their own. Who is linked after that is told by the answer. That is the block's part of
+//! `fiber::nest`: while the scope is open, it is the brood of one of the parent's nests.
 
 use core::cell::Cell;
 use core::fmt::{self, Write};
 use core::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use crate::fiber::{FiberRef, Header};
+use crate::fiber::{Batch, Brood, FiberRef, Header};
 use crate::park::{self, Deadline, Details, Mask, Outcome, Reason, Wait, Waiter};
 use crate::spawn::{Failure, JoinError, Overseer};
 use crate::util::list::{Links, List, Listed};
 use crate::util::lock::Lock;
 use crate::util::report;
-
-/// How many children are told at a time.
-const BATCH: usize = 16;
 
 /// See the module above.
 pub(super) struct Block {
@@ -45,6 +43,10 @@ struct State {
     untold: List<Child>,
     /// What is spawned from now on is cancelled.
     cancelled: bool,
+    /// That is because of what happens to the parent.
+    with_parent: bool,
+    /// And some child was told so, or dropped for that.
+    cut_short: bool,
     /// The parent, when it waits. Linked and unlinked under the lock (rule 2 of `park`).
     waiter: *const Waiter,
     /// The first panic that nobody will join.
@@ -105,6 +107,8 @@ impl Block {
             told: List::EMPTY,
             untold: List::EMPTY,
             cancelled: false,
+            with_parent: false,
+            cut_short: false,
             waiter: ptr::null(),
             panic: None,
         };
@@ -126,6 +130,7 @@ impl Block {
         node.task.set(Some(task));
         let mut state = self.state.lock();
         node.told.set(state.cancelled);
+        state.cut_short |= state.with_parent;
         let list = if state.cancelled { &mut state.told } else { &mut state.untold };
         // SAFETY: new, so in no list; it stays until it is dropped, which unlinks it.
         unsafe { list.push_back(child) };
@@ -149,30 +154,7 @@ impl Block {
 
     /// Cancels the children, and those to come.
     pub(super) fn cancel(&self) {
-        loop {
-            let mut batch: [Option<FiberRef>; BATCH] = Default::default();
-            self.tell(&mut batch);
-            batch.iter().flatten().for_each(park::cancel);
-            if batch[BATCH - 1].is_none() {
-                return;
-            }
-        }
-    }
-
-    /// Moves some children to the list of the told, and says which those are.
-    fn tell(&self, batch: &mut [Option<FiberRef>; BATCH]) {
-        let mut state = self.state.lock();
-        state.cancelled = true;
-        for place in batch {
-            let Some(child) = state.untold.pop_front() else { return };
-            // SAFETY: it was linked, so it is alive while the lock is held.
-            let node = unsafe { child.as_ref() };
-            node.told.set(true);
-            // SAFETY: just taken out of the other list; as in `admit`.
-            unsafe { state.told.push_back(child) };
-            // SAFETY: it has not ended, or it would not be linked.
-            *place = node.task.get().map(|task| unsafe { FiberRef::share(task) });
-        }
+        park::cancel_brood(self, false);
     }
 
     /// A child has panicked, and nobody will join it.
@@ -188,6 +170,11 @@ impl Block {
             }
         };
         further.iter().for_each(report_unjoined);
+    }
+
+    /// Whether a child was cancelled with the parent: then what they leave is not whole.
+    pub(super) fn is_cut_short(&self) -> bool {
+        self.state.lock().cut_short
     }
 
     /// The first of the panics that nobody has joined.
@@ -221,6 +208,26 @@ impl Block {
         }
         state.waiter = NonNull::from(waiter).as_ptr();
         true
+    }
+}
+
+impl Brood for Block {
+    /// Moves some children to the list of the told, and says which those are.
+    fn tell(&self, with_parent: bool, batch: &mut Batch) {
+        let mut state = self.state.lock();
+        state.cancelled = true;
+        state.with_parent |= with_parent;
+        for place in batch {
+            let Some(child) = state.untold.pop_front() else { return };
+            // SAFETY: it was linked, so it is alive while the lock is held.
+            let node = unsafe { child.as_ref() };
+            node.told.set(true);
+            state.cut_short |= with_parent;
+            // SAFETY: just taken out of the other list; as in `admit`.
+            unsafe { state.told.push_back(child) };
+            // SAFETY: it has not ended, or it would not be linked.
+            *place = node.task.get().map(|task| unsafe { FiberRef::share(task) });
+        }
     }
 }
 

@@ -62,7 +62,18 @@ where
         scope: PhantomData,
         env: PhantomData,
     };
-    let body = park::enclose(Duration::MAX, Some(scope.wire.clone()), |_| f(&scope));
+    // In this order: a failure ends the body, and nobody waits for the rest of its children.
+    park::nested(scope.block.clone(), || conclude(&scope, f))
+}
+
+/// Runs the body and sees all children to their end.
+#[inline]
+fn conclude<'scope, 'env, F, T, E>(scope: &'scope TryScope<'scope, 'env, E>, f: F) -> Result<T, ScopeError<E>>
+where
+    F: FnOnce(&'scope TryScope<'scope, 'env, E>) -> Result<T, E>,
+    E: Send,
+{
+    let body = park::enclose(Duration::MAX, Some(scope.wire.clone()), |_| f(scope));
     let (value, thrown) = match body {
         Ok(Ok(value)) => (Some(value), None),
         Ok(Err(error)) => {
@@ -78,7 +89,7 @@ where
         (Some(payload), _) => go_on(payload, failures),
         (None, Some(value)) if failures.is_empty() => {
             if cancelled {
-                park::throw_cancelled();
+                park::check_cancelled();
             }
             Ok(value)
         }

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::block::Block;
+use crate::park;
 use crate::spawn::{JoinError, JoinHandle, Task};
 
 /// The right to wait for the end of a scope's child and to have its result.
@@ -33,7 +34,7 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
     /// Waits until the child has ended, and returns what its closure returned.
     ///
     /// # Cancellation
-    /// A suspension point. The child runs on; if it is the scope's body that is cancelled, the child is, too.
+    /// A suspension point. The child runs on; if it is the scope's parent that is cancelled, the child is, too.
     ///
     /// # Errors
     /// The child panicked, or was cancelled. Of a [`try_scope`](super::try_scope) the failure is the scope's: this says that the
@@ -42,11 +43,21 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
     /// # Panics
     /// If a task joins itself.
     #[track_caller]
-    pub fn join(mut self) -> Result<T, JoinError> {
+    pub fn join(self) -> Result<T, JoinError> {
         self.get().wait();
+        self.result()
+    }
+
+    /// The result of a child that has ended. A suspension point only if it was cancelled.
+    pub(crate) fn result(mut self) -> Result<T, JoinError> {
         let task = self.task.take().expect("it is there until it is consumed");
         let cancelled = task.cancelled();
-        task.into_result()?.ok_or(cancelled)
+        let result = task.into_result().and_then(|value| value.ok_or(cancelled));
+        if result.as_ref().is_err_and(JoinError::is_cancelled) && park::is_cancelled() {
+            // Cancelled with the caller, and here before that was told.
+            park::check_cancelled();
+        }
+        result
     }
 
     /// Whether the child has ended: `join` would not wait.

@@ -1,4 +1,4 @@
-//! Loom: the last child's end against the parent's return, and a cancel against a child's end.
+//! Loom: the last child's end against the parent's return; a cancel against a child's end, and against a nest that opens and closes.
 
 use core::ptr::NonNull;
 use std::sync::Arc;
@@ -7,8 +7,9 @@ use ::loom::cell::UnsafeCell;
 use ::loom::thread;
 
 use super::block::{Block, Child};
-use crate::fiber::Header;
 use crate::fiber::loom::{finish, task};
+use crate::fiber::{FiberRef, Header, Nest};
+use crate::park;
 use crate::util::model::check;
 
 /// A child of a model: its task's header and where its overseer is.
@@ -21,7 +22,10 @@ fn spawn(block: &Arc<Block>) -> Spawned {
     let (task, _, _) = task(1);
     let child = NonNull::from(Box::leak(Box::new(block.child())));
     // SAFETY: new, of this block; it stays until it is dropped in `end`.
-    unsafe { block.admit(task, child) };
+    if !unsafe { block.admit(task, child) } {
+        // SAFETY: new.
+        unsafe { task.as_ref() }.state.set_cancelled();
+    }
     Spawned(task, child)
 }
 
@@ -82,5 +86,64 @@ fn scope_a_cancel_against_an_end() {
         block.cancel();
         block.wait_whole();
         child.join().unwrap();
+    });
+}
+
+/// A parent whose only nest is of `block`; and the reference to cancel it by.
+fn parent(block: &Arc<Block>) -> (NonNull<Header>, FiberRef, Nest) {
+    let (task, mut references, _) = task(2);
+    // SAFETY: it lives until `finish`.
+    let header = unsafe { task.as_ref() };
+    (task, references.remove(0), Nest::new(header, block.clone()))
+}
+
+/// Steps 1 and 2 of `fiber::nest`: a parent opens a nest and spawns while it is cancelled. The child knows, whoever was first.
+///
+/// Seen to fail: with an `open` that does not look, with a `cancel` that goes down before it tells, with an `admit` that always admits.
+#[test]
+fn scope_a_cancel_of_the_parent_against_its_opening() {
+    check("scope: cancel, open", 3, || {
+        let block = Block::new();
+        let (task, reference, nest) = parent(&block);
+        let canceller = thread::spawn(move || park::cancel(&reference));
+        // SAFETY: it lives until `finish`.
+        let header = unsafe { task.as_ref() };
+        // SAFETY: it stays here until it is closed below.
+        unsafe { park::open(header, &nest) };
+        let spawned = spawn(&block);
+        canceller.join().unwrap();
+        // SAFETY: it has not ended.
+        assert!(unsafe { spawned.0.as_ref() }.state.is_cancelled(), "the child does not know");
+        assert!(block.is_cut_short());
+        end(spawned);
+        // SAFETY: opened above.
+        unsafe { header.nests.close(&nest) };
+        // SAFETY: it has ended.
+        unsafe { finish(task) };
+    });
+}
+
+/// Step 4: a nest is closed, and its frame goes, while its task is cancelled.
+///
+/// Seen to fail: with a `close` that leaves it linked.
+#[test]
+fn scope_a_cancel_of_the_parent_against_its_closing() {
+    check("scope: cancel, close", 3, || {
+        let block = Block::new();
+        let (task, reference, nest) = parent(&block);
+        // SAFETY: it lives until `finish`.
+        let header = unsafe { task.as_ref() };
+        // SAFETY: it stays here until it is closed below.
+        unsafe { park::open(header, &nest) };
+        let spawned = spawn(&block);
+        let canceller = thread::spawn(move || park::cancel(&reference));
+        end(spawned);
+        block.wait_whole();
+        // SAFETY: opened above.
+        unsafe { header.nests.close(&nest) };
+        nest.reuse();
+        canceller.join().unwrap();
+        // SAFETY: it has ended.
+        unsafe { finish(task) };
     });
 }

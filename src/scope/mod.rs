@@ -5,9 +5,10 @@
 //!
 //! | the body | children are cancelled | then |
 //! |---|---|---|
-//! | returns | no; at once if the parent is cancelled while it waits | its value, or an unjoined panic |
-//! | panics | at once | its panic |
-//! | is cancelled, or a timeout around the scope has passed | at once | an unjoined panic, or that |
+//! | returns | no | its value, or an unjoined panic |
+//! | panics | when it has unwound | its panic |
+//! | is cancelled | at once, all levels below too, whatever the body does (see `fiber::nest`) | an unjoined panic, or that |
+//! | is in a timeout that has passed | when the body is told, or would be but for a shield | an unjoined panic, or that |
 //!
 //! In a `try_scope` the first failure cancels the children *and* the body, at its next suspension point.
 
@@ -41,9 +42,12 @@ use crate::spawn::{Builder, Target, failed_to_spawn, plain, spawn_local_overseen
 /// runtime.
 ///
 /// # Cancellation
-/// A suspension point, before `f` and where it waits for the end of the children. If the caller is cancelled there, or a
+/// A suspension point, before `f` and where it waits for the end of the children. If the caller is cancelled, or a
 /// [`timeout()`](crate::timeout()) around it has passed, the children are cancelled, and it unwinds when all have ended. A panic of a
 /// child that nobody has joined goes before the cancellation.
+///
+/// A cancellation of the caller reaches the children at once, and theirs, also while `f` computes or is inside of a
+/// [`shield`](crate::shield). (A shield *around* the scope protects them.)
 ///
 /// # Panics
 /// With the panic of `f`; otherwise with the first panic of a child that nobody has joined. Further ones are said on
@@ -76,8 +80,11 @@ where
     park::checkpoint();
     let _open = Open::new();
     let scope = Scope { block: Block::new(), scope: PhantomData, env: PhantomData };
-    let body = catch_unwind(AssertUnwindSafe(|| f(&scope)));
-    let cancelled = end(&scope.block, body.is_err());
+    let (body, cancelled) = park::nested(scope.block.clone(), || {
+        let body = catch_unwind(AssertUnwindSafe(|| f(&scope)));
+        let cancelled = end(&scope.block, body.is_err());
+        (body, cancelled)
+    });
     let panic = scope.block.take_panic();
     match (body, panic) {
         (Err(payload), Some(panic)) if park::is_cancellation(&*payload) => park::rethrow(panic.into()),
@@ -86,15 +93,19 @@ where
             park::rethrow(payload)
         }
         (Ok(_), Some(panic)) => park::rethrow(panic.into()),
-        (Ok(_), None) if cancelled => park::throw_cancelled(),
-        (Ok(value), None) => value,
+        (Ok(value), None) => {
+            if cancelled {
+                park::check_cancelled();
+            }
+            value
+        }
     }
 }
 
-/// Sees all children to their end. True: the parent was cancelled meanwhile.
+/// Sees all children to their end. True: something is due for the parent, because of which they were cancelled, or are now.
 fn end(block: &Block, failed: bool) -> bool {
     if !failed && block.wait() {
-        return false;
+        return block.is_cut_short();
     }
     block.cancel();
     block.wait_whole();
@@ -132,11 +143,7 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let target = Target::here();
-        let attributes = Attributes { structured: true, ..plain(&target, Location::caller()) };
-        // SAFETY: `'scope` lasts until `scope` returns or unwinds, which it does after all children have ended.
-        unsafe { spawn(&self.block, target, attributes, || Some(f())) }
-            .unwrap_or_else(|error| failed_to_spawn(error))
+        self.spawn_at(Location::caller(), f)
     }
 
     /// Spawns a child on the caller's worker: `f` and its result need not be `Send`.
@@ -164,8 +171,46 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
-        // SAFETY: as in `spawn`.
-        unsafe { spawn_local(&self.block, Location::caller(), || Some(f())) }
+        self.spawn_local_at(Location::caller(), f)
+    }
+
+    /// Spawns a child on the caller's worker, which the caller has asked for at `place`.
+    #[track_caller]
+    pub(crate) fn spawn_local_at<F, T>(
+        &'scope self,
+        place: &'static Location<'static>,
+        f: F,
+    ) -> ScopedJoinHandle<'scope, T>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        // SAFETY: as in `spawn_at`.
+        unsafe { spawn_local(&self.block, place, || Some(f())) }
+    }
+
+    /// Spawns a child, which the caller has asked for at `place`.
+    pub(crate) fn spawn_at<F, T>(
+        &'scope self,
+        place: &'static Location<'static>,
+        f: F,
+    ) -> ScopedJoinHandle<'scope, T>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        let target = Target::here();
+        let attributes = Attributes { structured: true, ..plain(&target, place) };
+        // SAFETY: `'scope` lasts until `scope` returns or unwinds, which it does after all children have ended.
+        unsafe { spawn(&self.block, target, attributes, || Some(f())) }
+            .unwrap_or_else(|error| failed_to_spawn(error))
+    }
+
+    /// Waits until all children have ended: `join` then does not wait. A suspension point, if it has to wait.
+    pub(crate) fn settle(&self) {
+        if !self.block.wait() {
+            park::throw_cancelled();
+        }
     }
 
     /// Cancels all children, and those to come. The body goes on.
@@ -204,7 +249,7 @@ impl Builder {
     {
         let target = Target::here();
         let attributes = self.structured(&target, Location::caller())?;
-        // SAFETY: as in `Scope::spawn`.
+        // SAFETY: as in `Scope::spawn_at`.
         unsafe { spawn(&scope.block, target, attributes, || Some(f())) }
     }
 }

@@ -13,6 +13,7 @@
 //! The overseer is somebody who waits for tasks by other means than their handles (a scope). Dropping it is the last that
 //! happens on the task's stack: whatever the task could borrow from is not touched any more.
 
+use core::alloc::Layout;
 use core::any::Any;
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -23,8 +24,11 @@ use core::ptr::NonNull;
 use std::panic::catch_unwind;
 
 use super::id;
-use crate::fiber::{Attributes, FiberRef, Header, Settled, Vtable};
+use super::local::inherited;
+use crate::fiber::cells::{self, Class};
+use crate::fiber::{Attributes, FiberRef, Header, Locals, Settled, Vtable};
 use crate::park::{self, Mask, Waiter};
+use crate::sched;
 use crate::util::report;
 
 /// How a task ended that has no result.
@@ -60,6 +64,7 @@ pub(crate) trait Overseer {
 /// Nobody.
 impl Overseer for () {
     fn unjoined(&self, task: &Header, failure: Failure) {
+        sched::note_unjoined(task);
         report!("task {task}, spawned at {}, has panicked, and nobody has joined it", task.spawned_at);
         drop_quietly(failure, task, "the result");
     }
@@ -114,15 +119,30 @@ where
     F: FnOnce() -> T,
     O: Overseer,
 {
-    let vtable =
-        const { &Vtable { run: run::<F, T, O>, discard: discard::<F, T, O>, free: free::<F, T, O> } };
-    let header = Header::new(vtable, id::next().get(), attributes, 2);
-    let cell = Box::leak(Box::new(TaskCell {
+    // First: it may call `clone`s, which may panic.
+    let locals = if attributes.inherits { inherited() } else { Locals::new() };
+    let place = const { Class::of(Layout::new::<TaskCell<F, T, O>>()) }.and_then(cells::alloc);
+    let vtable = if place.is_some() {
+        const { &Vtable { run: run::<F, T, O>, discard: discard::<F, T, O>, free: free::<F, T, O> } }
+    } else {
+        const { &Vtable { run: run::<F, T, O>, discard: discard::<F, T, O>, free: free_box::<F, T, O> } }
+    };
+    let mut header = Header::new(vtable, id::next().get(), attributes, 2);
+    header.locals = locals;
+    let cell = TaskCell {
         front: Front { header, result: UnsafeCell::new(None::<Ending<T>>) },
         closure: UnsafeCell::new(Some(closure)),
         overseer: UnsafeCell::new(ManuallyDrop::new(overseer)),
-    }));
-    let raw = NonNull::from(cell);
+    };
+    let raw = match place {
+        Some(place) => {
+            let raw = place.cast();
+            // SAFETY: a cell of the class for this layout, just had.
+            unsafe { raw.write(cell) };
+            raw
+        }
+        None => NonNull::from(Box::leak(Box::new(cell))),
+    };
     // SAFETY: just made.
     let overseer = unsafe { raw.as_ref() }.overseer.get();
     let overseer = NonNull::new(overseer.cast()).expect("a field of a cell");
@@ -164,7 +184,18 @@ unsafe fn discard<F: FnOnce() -> T, T, O: Overseer>(task: NonNull<Header>) {
 
 /// `Vtable::free`.
 unsafe fn free<F: FnOnce() -> T, T, O: Overseer>(task: NonNull<Header>) {
-    // SAFETY: made by `Box::leak` in `make`, of this type, and this is the last use.
+    let cell = task.cast::<TaskCell<F, T, O>>();
+    let class = const { Class::of(Layout::new::<TaskCell<F, T, O>>()) }.expect("it was had of a class");
+    // SAFETY: made by `make_overseen`, of this type, and this is the last use.
+    unsafe { cell.drop_in_place() };
+    // SAFETY: had there of this class, if it has this vtable; not used any more.
+    unsafe { cells::free(class, cell.cast()) };
+}
+
+/// `Vtable::free` of one that there was no cell for.
+#[cold]
+unsafe fn free_box<F: FnOnce() -> T, T, O: Overseer>(task: NonNull<Header>) {
+    // SAFETY: made by `Box::leak` in `make_overseen`, of this type, and this is the last use.
     drop(unsafe { Box::from_raw(task.cast::<TaskCell<F, T, O>>().as_ptr()) });
 }
 

@@ -5,7 +5,7 @@ use core::fmt;
 use std::error::Error;
 use std::thread;
 
-use crate::fiber::{self, Header, Lookup};
+use crate::fiber::{self, Header, Locals, Lookup};
 use crate::park::Open;
 use crate::sched;
 
@@ -55,6 +55,41 @@ use crate::sched;
 ///     assert_eq!(seen, [1, 2, 3]);
 ///     assert_eq!(REQUEST.get(), 0);
 /// });
+/// ```
+///
+/// # Inheritance
+/// A task begins with none of its spawner's values, unless a key is declared with `#[inherit]`: then it begins with clones of
+/// the values that its spawner has when it spawns it, as Python's context variables. The type must be `Clone` and `Send`. `clone` runs on
+/// the spawner's stack. What either sets later the other does not see. Only tasks bequeath, not other threads; and
+/// the threads of [`unblock`](crate::unblock) do not inherit.
+///
+/// ```
+/// use std::cell::{Cell, RefCell};
+///
+/// layby::task_local! {
+///     /// For whom this task, and whatever it has spawned, works.
+///     #[inherit]
+///     static REQUEST: Cell<u32> = const { Cell::new(0) };
+///     #[inherit]
+///     static USER: RefCell<String> = RefCell::default();
+/// }
+///
+/// layby::run(|| {
+///     REQUEST.set(17);
+///     USER.set("ann".into());
+///     let task = layby::go!(|| {
+///         REQUEST.set(REQUEST.get() + 1); // its own
+///         layby::go!(|| format!("{} for {}", REQUEST.get(), USER.take())).join().unwrap()
+///     });
+///     assert_eq!(task.join().unwrap(), "18 for ann");
+///     assert_eq!(REQUEST.get(), 17);
+/// });
+/// ```
+/// ```compile_fail
+/// layby::task_local! {
+///     #[inherit]
+///     static SHARED: std::rc::Rc<u32> = std::rc::Rc::new(1); // not Send
+/// }
 /// ```
 ///
 /// A reference does not leave `with`:
@@ -115,6 +150,59 @@ fn destroyed(error: AccessError) -> ! {
 #[doc(hidden)]
 pub const fn local_key<T: 'static>(threads: &'static thread::LocalKey<T>, initial: fn() -> T) -> LocalKey<T> {
     LocalKey { threads, tasks: fiber::Key::new(), initial }
+}
+
+/// As [`local_key`], of one that is inherited.
+#[doc(hidden)]
+pub const fn inherited_key<T>(threads: &'static thread::LocalKey<T>, initial: fn() -> T) -> LocalKey<T>
+where
+    T: Clone + Send + 'static,
+{
+    LocalKey { threads, tasks: fiber::Key::inherited(), initial }
+}
+
+/// What a task that the caller spawns begins with.
+#[inline(always)]
+pub(super) fn inherited() -> Locals {
+    match sched::current() {
+        Some((_, task)) if task.locals.has_heirlooms() => copies(task),
+        _ => Locals::new(),
+    }
+}
+
+/// Copies of those values of the running task that are inherited.
+#[cold]
+#[inline(never)]
+fn copies(task: &Header) -> Locals {
+    // As for any reference to a value.
+    let _open = Open::new();
+    let copies = Unfinished(Locals::new());
+    let mut from = 0;
+    while let Some((heirloom, next)) = task.locals.heirloom(from) {
+        // SAFETY: the running task's own, on its stack. A value is replaced only by the initialiser that was at work when it was
+        // stored, and that does not end in here.
+        copies.0.inherit(unsafe { heirloom.copy() });
+        from = next;
+    }
+    copies.finish()
+}
+
+/// Dropped, because a `clone` has panicked, it drops what there is.
+struct Unfinished(Locals);
+
+impl Unfinished {
+    fn finish(mut self) -> Locals {
+        core::mem::replace(&mut self.0, Locals::new())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // SAFETY: nobody has had a reference to any.
+        while unsafe { self.0.take_newest() }.is_some() {}
+        // SAFETY: as above; none is left to take.
+        unsafe { self.0.clear() };
+    }
 }
 
 impl<T: 'static> LocalKey<T> {
@@ -447,7 +535,8 @@ impl<T: 'static> LocalKey<RefCell<T>> {
 /// the initialiser runs on a task's first use, or is a constant (`const { … }`). Under std's name,
 /// for code to be ported: `use layby::thread::thread_local;`, which takes the place of the one in the prelude.
 ///
-/// Each key is a `static` (std's is a `const`).
+/// Each key is a `static` (std's is a `const`). One with the attribute `#[inherit]`, before all others but documentation, passes its
+/// values on to the tasks that a task spawns: see [`LocalKey`].
 ///
 /// # Examples
 /// ```
@@ -489,6 +578,36 @@ impl<T: 'static> LocalKey<RefCell<T>> {
 #[macro_export]
 macro_rules! task_local {
     () => {};
+    (
+        $(#[doc = $doc:expr])* #[inherit] $(#[$attribute:meta])*
+        $visibility:vis static $name:ident : $type:ty = const $initial:block $(; $($rest:tt)*)?
+    ) => {
+        $(#[doc = $doc])* $(#[$attribute])*
+        $visibility static $name: $crate::task::LocalKey<$type> = {
+            const __LAYBY_INITIAL: $type = $initial;
+            ::std::thread_local! {
+                static __LAYBY_THREADS: $type = const { __LAYBY_INITIAL };
+            }
+            $crate::__private::inherited_key(&__LAYBY_THREADS, || __LAYBY_INITIAL)
+        };
+        $($crate::task_local! { $($rest)* })?
+    };
+    (
+        $(#[doc = $doc:expr])* #[inherit] $(#[$attribute:meta])*
+        $visibility:vis static $name:ident : $type:ty = $initial:expr $(; $($rest:tt)*)?
+    ) => {
+        $(#[doc = $doc])* $(#[$attribute])*
+        $visibility static $name: $crate::task::LocalKey<$type> = {
+            fn __layby_initial() -> $type {
+                $initial
+            }
+            ::std::thread_local! {
+                static __LAYBY_THREADS: $type = __layby_initial();
+            }
+            $crate::__private::inherited_key(&__LAYBY_THREADS, __layby_initial)
+        };
+        $($crate::task_local! { $($rest)* })?
+    };
     (
         $(#[$attribute:meta])* $visibility:vis static $name:ident : $type:ty = const $initial:block
         $(; $($rest:tt)*)?

@@ -41,6 +41,7 @@ fn tracked() -> (NonNull<Header>, Owned<Tracked>, Arc<AtomicUsize>) {
         stack_size: 0,
         spawned_at: Location::caller(),
         structured: false,
+        inherits: true,
         parent: 0,
     };
     // SAFETY: it borrows nothing.

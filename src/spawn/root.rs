@@ -38,6 +38,7 @@ where
         stack_size: stack::ROOT_SIZE,
         spawned_at: place,
         structured: false,
+        inherits: false,
         parent: 0,
     };
     // SAFETY: the root runs, and its result is taken, on this thread; this frame stays until it has ended:

@@ -56,7 +56,7 @@ impl Pool {
     }
 
     /// A stack of at least `size` usable bytes; sizes are rounded up to pages, and to
-    /// [`MIN_SIZE`](super::MIN_SIZE). The last one given back, if there is one; that costs no system call, and its
+    /// [`MIN_SIZE`](super::MIN_SIZE). One that was given back, if there is one; that costs no system call, and its
     /// memory is cold. Else a fresh one, which costs a guard and every so often a mapping.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl Pool {
         let slabs = Rc::clone(slabs);
         self.with_class(size, |class| {
             let promised = class.promised.min(open) + 1;
-            while class.free.len() + class.unused < promised {
+            while class.home + class.unused < promised {
                 class.grow(&slabs, guard)?;
             }
             class.promised = promised;
@@ -146,7 +146,7 @@ impl Pool {
     }
 
     /// Takes a stack home. Its memory goes back to the system, its guard stays, its occupant is
-    /// nobody; the next [`take`](Self::take) of its size returns it. Never allocates.
+    /// nobody; a later [`take`](Self::take) of its size returns it. Never allocates.
     ///
     /// The caller is sure that no frame on the stack will run again and nothing points into it.
     ///
@@ -157,14 +157,17 @@ impl Pool {
         let slab = stack.slab();
         assert!(self.slabs.owns(slab), "a stack was given to a pool that it is not of");
         let size = slab.layout().size;
-        slab.put_back(stack.index());
         let class = if size == self.default.layout.size {
             &mut self.default
         } else {
             self.others.get_mut(&size).expect("a class lives as long as its pool")
         };
-        debug_assert!(class.free.len() < class.free.capacity());
-        class.free.push(stack);
+        if !slab.has_home() {
+            debug_assert!(class.ready.len() < class.ready.capacity());
+            class.ready.push(NonNull::from(slab));
+        }
+        slab.put_back(stack.index());
+        class.home += 1;
     }
 
     /// Calls `f` with the occupant of each slot that has one. In no particular order. It looks at
@@ -209,9 +212,13 @@ impl fmt::Debug for Pool {
 /// All stacks of one size.
 struct Class {
     layout: Layout,
-    /// Slots that have been used and are home; the last to come is the first to go. Its capacity
-    /// is at least `slots`, so that giving back cannot fail.
-    free: Vec<Stack>,
+    /// The slabs with slots that have been used and are home; the last is asked first. Its capacity is at least the number
+    /// of the class's slabs, so that giving back cannot fail.
+    ready: Vec<NonNull<Slab>>,
+    /// How many such slots there are.
+    home: usize,
+    /// How many slabs there are.
+    slabs: usize,
     /// The slabs with slots that were never handed out, oldest first.
     fresh: VecDeque<NonNull<Slab>>,
     /// How many such slots there are.
@@ -230,7 +237,9 @@ impl Class {
         let next_count = FIRST_SLOTS.min(fit).max(1);
         Class {
             layout,
-            free: Vec::new(),
+            ready: Vec::new(),
+            home: 0,
+            slabs: 0,
             fresh: VecDeque::new(),
             unused: 0,
             slots: 0,
@@ -240,15 +249,25 @@ impl Class {
     }
 
     fn take(&mut self, slabs: &Slabs, guard: Guard) -> io::Result<Stack> {
-        let stack = match self.free.pop() {
-            Some(stack) => {
-                stack.slab().note_taken();
-                stack
-            }
+        let stack = match self.take_home() {
+            Some(stack) => stack,
             None => self.take_fresh(slabs, guard)?,
         };
         self.promised = self.promised.saturating_sub(1);
         Ok(stack)
+    }
+
+    /// A slot that was used before.
+    fn take_home(&mut self) -> Option<Stack> {
+        let slab = self.ready.last()?;
+        // SAFETY: a slab of the pool, which keeps it as long as it has this class.
+        let slab = unsafe { slab.as_ref() };
+        let stack = slab.take_home();
+        self.home -= 1;
+        if !slab.has_home() {
+            self.ready.pop();
+        }
+        Some(stack)
     }
 
     /// A slot that was never used.
@@ -288,8 +307,9 @@ impl Class {
     /// Makes a slab of a room for slots of this class.
     fn add(&mut self, slabs: &Slabs, room: Room) -> io::Result<()> {
         let count = room.slots();
-        self.free.try_reserve(self.slots + count - self.free.len())?;
+        self.ready.try_reserve(self.slabs + 1 - self.ready.len())?;
         self.fresh.try_reserve(1)?;
+        self.slabs += 1;
         self.fresh.push_back(slabs.add(room, self.slots));
         self.slots += count;
         self.unused += count;

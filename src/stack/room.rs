@@ -17,12 +17,13 @@ use super::error::{Exhausted, What};
 use super::guard::Guard;
 use super::layout::Layout;
 use super::pool::{GROWTH, slots_within};
+use super::slab;
 use crate::sys::mem as memory;
 
 /// The headroom where no limit is set for the process.
 const HEADROOM: usize = 4 << 20;
 
-/// A mapping of `count` slots, which nobody uses so far. Dropping it unmaps it.
+/// A mapping of `count` slots and the table of a slab, which nobody uses so far. Dropping it unmaps it.
 #[derive(Debug)]
 pub(crate) struct Room {
     /// The lowest address of the first slot.
@@ -57,7 +58,8 @@ impl Room {
     /// # Errors
     /// ENOMEM: no room, or no headroom beside it.
     pub(super) fn map(layout: Layout, count: u32) -> io::Result<Room> {
-        let room = Room { start: memory::reserve(layout.span(count)?)?, layout, count };
+        let start = memory::reserve(layout.span(count)? + slab::table_len(count))?;
+        let room = Room { start, layout, count };
         let headroom = headroom();
         let beside = memory::reserve(headroom)?;
         // SAFETY: mapped just now, and nobody knows of it.
@@ -84,7 +86,7 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let len = self.layout.stride * self.count as usize;
+        let len = self.layout.stride * self.count as usize + slab::table_len(self.count);
         // SAFETY: its own mapping, in which nobody has put anything.
         unsafe { memory::unmap(self.start, len) };
     }

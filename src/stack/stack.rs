@@ -47,6 +47,12 @@ impl Stack {
         self.slab().layout().size
     }
 
+    /// How many bytes of it were used since it was fresh or taken out of the pool, as far as its pages tell: up to a page more
+    /// than the truth.
+    pub(crate) fn touched(&self) -> usize {
+        self.slab().touched(self.index)
+    }
+
     /// Says who runs on this stack. Null, which it is at first, is nobody.
     #[cfg(test)]
     pub(crate) fn set_occupant(&self, occupant: *mut ()) {

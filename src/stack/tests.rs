@@ -2,9 +2,11 @@
 
 mod limits;
 
+use std::collections::HashSet;
 use std::io;
 use std::ptr::{self, NonNull};
 
+use super::slab::Slab;
 use super::*;
 use crate::sys::mem;
 
@@ -27,9 +29,6 @@ fn read(addr: usize) -> u8 {
     // SAFETY: the tests pass addresses inside stacks that they own and nobody else writes.
     unsafe { ptr::with_exposed_provenance::<u8>(addr).read_volatile() }
 }
-
-/// Leaks the slot.
-fn drop_on_purpose(_: Stack) {}
 
 #[test]
 fn stack_is_small_and_stays_on_its_thread() {
@@ -140,17 +139,44 @@ fn large_classes_start_with_one_slot() {
 }
 
 #[test]
-fn reuse_is_last_in_first_out() {
+fn used_slots_come_before_new_ones() {
     let mut pool = Pool::new(Guard::detect());
-    let stacks: Vec<Stack> = (0..20).map(|_| pool.take(DEFAULT_SIZE).unwrap()).collect();
-    let mut bases: Vec<usize> = stacks.iter().map(Stack::base).collect();
-    stacks.into_iter().for_each(|s| pool.give(s));
-    while let Some(base) = bases.pop() {
-        let stack = pool.take(DEFAULT_SIZE).unwrap();
-        assert_eq!(stack.base(), base);
-        // Dropped, not given back, so that the next is another.
-        drop_on_purpose(stack);
+    let mut stacks: Vec<Stack> = (0..100).map(|_| pool.take(DEFAULT_SIZE).unwrap()).collect();
+    let bases: HashSet<usize> = stacks.iter().map(Stack::base).collect();
+    // Some of each slab, then all of them: a slab that is empty starts again from its first.
+    for (step, from) in [(3, 0), (2, 1), (7, 5), (1, 0)] {
+        let (home, out): (Vec<_>, Vec<_>) =
+            stacks.drain(..).enumerate().partition(|(i, _)| *i >= from && i % step == 0);
+        let count = home.len();
+        home.into_iter().for_each(|(_, stack)| pool.give(stack));
+        stacks.extend(out.into_iter().map(|(_, stack)| stack));
+        stacks.extend((0..count).map(|_| pool.take(DEFAULT_SIZE).unwrap()).inspect(|stack| {
+            assert!(stack.occupant().is_null());
+        }));
+        assert_eq!(stacks.iter().map(Stack::base).collect::<HashSet<_>>(), bases);
+        stacks.iter().for_each(|stack| stack.set_occupant(ptr::without_provenance_mut(stack.base())));
+        let mut seen = HashSet::new();
+        pool.for_each_occupant(|occupant| assert!(seen.insert(occupant.addr().get())));
+        assert_eq!(seen, bases);
     }
+    stacks.into_iter().for_each(|stack| pool.give(stack));
+    pool.for_each_occupant(|_| panic!("nobody is there"));
+}
+
+/// The table of a slab goes back with the stacks.
+#[test]
+fn an_empty_slab_holds_no_memory() {
+    let mut pool = Pool::new(Guard::detect());
+    let mut most = 0;
+    for _ in 0..3 {
+        let stacks: Vec<Stack> = (0..6000).map(|_| pool.take(DEFAULT_SIZE).unwrap()).collect();
+        let tables: usize = pool.slabs().iter().map(Slab::resident_table).sum();
+        assert!(tables >= 6000 * size_of::<*const ()>());
+        most = most.max(pool.slots(DEFAULT_SIZE).1);
+        stacks.into_iter().for_each(|stack| pool.give(stack));
+        assert!(pool.slabs().iter().all(|slab| slab.resident_table() <= 4096));
+    }
+    assert_eq!(most, 6000, "the old ones are used again");
 }
 
 #[test]

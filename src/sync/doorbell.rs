@@ -77,6 +77,11 @@ impl Doorbell {
 }
 
 impl Button {
+    /// Whether somebody may still wait for a ring. Of a bell with one button.
+    pub(crate) fn has_listener(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     pub(crate) fn ring(&self) {
         let waiter = {
             let mut state = self.0.lock();

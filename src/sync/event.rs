@@ -56,9 +56,22 @@ impl Event {
         }
     }
 
-    /// Whether it is set.
+    /// Whether it is set. A task that asks in vain again and again yields now and then.
+    ///
+    /// # Cancellation
+    /// A suspension point if it is not.
     #[inline]
     pub fn is_set(&self) -> bool {
+        let set = self.is_set_now();
+        if !set {
+            park::in_vain();
+        }
+        set
+    }
+
+    /// [`is_set`](Event::is_set), but no suspension point.
+    #[inline]
+    fn is_set_now(&self) -> bool {
         // Acquire pairs with the Release in `set`: what came before it is seen.
         self.state.load(Ordering::Acquire) & SET != 0
     }
@@ -94,7 +107,7 @@ impl Event {
     #[inline(always)]
     pub fn wait(&self) {
         park::checkpoint();
-        if self.is_set() {
+        if self.is_set_now() {
             return;
         }
         let node = Node::new(0);

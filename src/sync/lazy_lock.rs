@@ -101,7 +101,7 @@ impl<T, F> LazyLock<T, F> {
     /// The value, if it has been made. Never waits.
     #[inline]
     pub fn get(this: &LazyLock<T, F>) -> Option<&T> {
-        if !this.once.is_completed() {
+        if !this.once.has_completed() {
             return None;
         }
         // SAFETY: completed, so nobody writes while it is shared.

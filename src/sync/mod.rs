@@ -5,6 +5,7 @@
 //! run. All of them work from tasks, from OS threads and between the two, in and outside of a runtime.
 
 mod barrier;
+mod common;
 mod condvar;
 mod doorbell;
 mod event;

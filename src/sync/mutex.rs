@@ -12,6 +12,7 @@ use crate::instant::Instant;
 use crate::park::{self, Deadline};
 use crate::util::atomic::const_fn;
 
+use super::common::{exclusive, shared, value};
 use super::poison::Since;
 use super::raw::{Mode, RawLock};
 
@@ -21,8 +22,8 @@ use super::raw::{Mode, RawLock};
 ///
 /// * Where it has to wait, only the calling task waits, not its worker. The guard may live across any call that waits. On a
 ///   thread that is no task it blocks the thread; tasks and threads may share one.
-/// * Waiters are served in order of arrival. Who comes while the next one is being woken may pass it; after three wakes in vain a waiter
-///   is handed the lock by whoever releases it then.
+/// * Waiters are served in order of arrival. Who comes just when the lock is released, or while the next one is being woken, may pass it;
+///   after three wakes in vain a waiter is handed the lock by whoever releases it then.
 /// * It is poisoned by a panic, not by a [cancellation](crate::JoinHandle::cancel): see below. And exactly by the panic of the
 ///   guard's own task, whatever else unwinds on the thread.
 /// * [`try_lock_for`](Mutex::try_lock_for) and [`try_lock_until`](Mutex::try_lock_until) wait with a limit.
@@ -68,8 +69,7 @@ pub struct Mutex<T: ?Sized> {
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 // SAFETY: by the lock, one thread at a time has a reference to the value.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
-impl<T: ?Sized> UnwindSafe for Mutex<T> {}
-impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
+value!(Mutex);
 
 /// The lock of a [`Mutex`], held until this is dropped. Like [`std::sync::MutexGuard`].
 ///
@@ -93,9 +93,6 @@ pub struct MutexGuard<'a, T: ?Sized> {
     _not_send: PhantomData<*const ()>,
 }
 
-// SAFETY: a shared guard gives shared references to the value, and nothing else.
-unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
-
 impl<T> Mutex<T> {
     const_fn! {
         /// An unlocked mutex around `value`.
@@ -111,14 +108,6 @@ impl<T> Mutex<T> {
         pub const fn new(value: T) -> Mutex<T> {
             Mutex { raw: RawLock::new(), data: UnsafeCell::new(value) }
         }
-    }
-
-    /// The value.
-    ///
-    /// # Errors
-    /// If the mutex is poisoned; the value is in the error.
-    pub fn into_inner(self) -> LockResult<T> {
-        self.raw.poison.result(self.data.into_inner())
     }
 }
 
@@ -144,13 +133,17 @@ impl<T: ?Sized> Mutex<T> {
         self.guard()
     }
 
-    /// Takes the lock if it is free. Never waits.
+    /// Takes the lock if it is free. Never waits for it; but a task that asks in vain again and again yields now and then.
+    ///
+    /// # Cancellation
+    /// A suspension point if the lock is held.
     ///
     /// # Errors
     /// `WouldBlock` if it is held. `Poisoned`, with the guard, if the mutex is poisoned.
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
         if !self.raw.try_lock(Mode::Lock) {
+            park::in_vain();
             return Err(TryLockError::WouldBlock);
         }
         Ok(self.guard()?)
@@ -199,26 +192,6 @@ impl<T: ?Sized> Mutex<T> {
         self.try_lock_for(deadline.into().duration_since(Instant::now()))
     }
 
-    /// Whether the mutex is poisoned.
-    #[inline]
-    pub fn is_poisoned(&self) -> bool {
-        self.raw.poison.get()
-    }
-
-    /// Takes the poison away.
-    #[inline]
-    pub fn clear_poison(&self) {
-        self.raw.poison.clear();
-    }
-
-    /// The value; the exclusive reference is lock enough.
-    ///
-    /// # Errors
-    /// If the mutex is poisoned; the reference is in the error.
-    pub fn get_mut(&mut self) -> LockResult<&mut T> {
-        self.raw.poison.result(self.data.get_mut())
-    }
-
     /// The caller has just taken the lock.
     #[inline]
     fn guard(&self) -> LockResult<MutexGuard<'_, T>> {
@@ -227,25 +200,14 @@ impl<T: ?Sized> Mutex<T> {
     }
 }
 
-impl<T> From<T> for Mutex<T> {
-    fn from(value: T) -> Mutex<T> {
-        Mutex::new(value)
-    }
-}
-
-impl<T: Default> Default for Mutex<T> {
-    fn default() -> Mutex<T> {
-        Mutex::new(T::default())
-    }
-}
-
 impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut d = f.debug_struct("Mutex");
-        match self.try_lock() {
-            Ok(guard) => d.field("data", &&*guard),
-            Err(TryLockError::Poisoned(error)) => d.field("data", &&**error.get_ref()),
-            Err(TryLockError::WouldBlock) => d.field("data", &"<locked>"),
+        // Not `try_lock`: who prints does not yield.
+        match self.raw.try_lock(Mode::Write).then(|| self.guard()) {
+            Some(Ok(guard)) => d.field("data", &&*guard),
+            Some(Err(poisoned)) => d.field("data", &&**poisoned.get_ref()),
+            None => d.field("data", &"<locked>"),
         };
         d.field("poisoned", &self.is_poisoned()).finish_non_exhaustive()
     }
@@ -273,41 +235,5 @@ impl<'a, T: ?Sized> Released<'a, T> {
     }
 }
 
-impl<T: ?Sized> Deref for MutexGuard<'_, T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        // SAFETY: locked.
-        unsafe { &*self.lock.data.get() }
-    }
-}
-
-impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: locked, and the guard is borrowed exclusively.
-        unsafe { &mut *self.lock.data.get() }
-    }
-}
-
-impl<T: ?Sized> Drop for MutexGuard<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        self.lock.raw.poison.leave(self.since);
-        // SAFETY: the guard is the lock.
-        unsafe { self.lock.raw.unlock(Mode::Lock) };
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
+exclusive!(MutexGuard);
+shared!(MutexGuard);

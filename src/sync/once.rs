@@ -99,7 +99,7 @@ impl Once {
     where
         F: FnOnce(),
     {
-        if !self.is_completed() {
+        if !self.has_completed() {
             self.call(false, |_| f());
         }
     }
@@ -113,14 +113,27 @@ impl Once {
     where
         F: FnOnce(&OnceState),
     {
-        if !self.is_completed() {
+        if !self.has_completed() {
             self.call(true, f);
         }
     }
 
-    /// Whether one has run to its end.
+    /// Whether one has run to its end. A task that asks in vain again and again yields now and then.
+    ///
+    /// # Cancellation
+    /// A suspension point if none has.
     #[inline]
     pub fn is_completed(&self) -> bool {
+        let completed = self.has_completed();
+        if !completed {
+            park::in_vain();
+        }
+        completed
+    }
+
+    /// [`is_completed`](Once::is_completed), but no suspension point.
+    #[inline]
+    pub(super) fn has_completed(&self) -> bool {
         // Acquire pairs with the Release in `finish`: what the closure did is seen.
         self.state.load(Ordering::Acquire) & PHASE == COMPLETE
     }

@@ -5,6 +5,7 @@ use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::Once;
+use crate::park;
 use crate::util::atomic::const_fn;
 
 /// A cell that is written once.
@@ -46,10 +47,23 @@ impl<T> OnceLock<T> {
         }
     }
 
-    /// The value, if it is there. Never waits.
+    /// The value, if it is there. Never waits for it; but a task that asks in vain again and again yields now and then.
+    ///
+    /// # Cancellation
+    /// A suspension point if the value is not there.
     #[inline]
     pub fn get(&self) -> Option<&T> {
-        if !self.once.is_completed() {
+        let value = self.look();
+        if value.is_none() {
+            park::in_vain();
+        }
+        value
+    }
+
+    /// [`get`](OnceLock::get), but no suspension point.
+    #[inline]
+    fn look(&self) -> Option<&T> {
+        if !self.once.has_completed() {
             return None;
         }
         // SAFETY: completed, so nobody writes while the cell is shared.
@@ -107,7 +121,7 @@ impl<T> OnceLock<T> {
     }
 
     fn completed(&self) -> &T {
-        self.get().expect("completed")
+        self.look().expect("completed")
     }
 
     /// The value, if it is there.
@@ -133,7 +147,7 @@ impl<T> Default for OnceLock<T> {
 impl<T: fmt::Debug> fmt::Debug for OnceLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut d = f.debug_tuple("OnceLock");
-        match self.get() {
+        match self.look() {
             Some(value) => d.field(value),
             None => d.field(&format_args!("<uninit>")),
         };
@@ -143,7 +157,7 @@ impl<T: fmt::Debug> fmt::Debug for OnceLock<T> {
 
 impl<T: Clone> Clone for OnceLock<T> {
     fn clone(&self) -> OnceLock<T> {
-        self.get().cloned().map_or_else(OnceLock::new, OnceLock::from)
+        self.look().cloned().map_or_else(OnceLock::new, OnceLock::from)
     }
 }
 
@@ -158,7 +172,7 @@ impl<T> From<T> for OnceLock<T> {
 
 impl<T: PartialEq> PartialEq for OnceLock<T> {
     fn eq(&self, other: &OnceLock<T>) -> bool {
-        self.get() == other.get()
+        self.look() == other.look()
     }
 }
 

@@ -32,8 +32,17 @@
 //! And `WOKEN`'s owner is not in the queue: nothing cancels it before it has tried again (a claimed wait is returned to, rule 6 of `park`).
 //!
 //! # The bound
-//! Waiters are served in order of arrival. One that waits can be passed by others only while it, or the writer before it, is
-//! being woken; after [`PASSES`] wakes in vain the lock is handed to it.
+//! Among themselves, waiters are served in order of arrival. Somebody who comes and runs can pass them, at two moments only:
+//!
+//! 1. From a release to when its thread has the queue's lock: some instructions. Who takes the lock then will release it, and
+//!    see to the queue, in his turn.
+//! 2. From the wake of a writer, the head, until it tries again. It lives through at most [`PASSES`] of these; from then on nobody
+//!    takes the lock before it, and whoever holds it hands it over. A reader is given the lock, not woken to try: for it there is no such moment.
+//!
+//! So what is bounded is the number of wakes in vain, and with it that of the moments 2; how many pass in one moment depends on how long it
+//! lasts. Of moments 1 there may in theory be any number, each a race that the passer wins against a thread on its way, or preempted there. Among the
+//! tasks of one worker there are none, and a moment 2 lasts one round of that worker: there a reader is not passed, and a writer in at
+//! most `PASSES` turns of each of the others.
 //!
 //! # Rejected
 //! * *Hand over at each release*: the lock then waits, held, for the new holder to be switched to, and every other taker with it;
@@ -96,8 +105,12 @@ pub(super) struct RawLock {
     state: AtomicU32,
     /// Here, since here is room.
     pub(super) poison: Flag,
-    /// And here.
-    holder: HeldBy,
+    /// And here, in the three bytes that are left: who holds the lock alone, as [`Holder`] says; 0: not known. The high bits first.
+    ///
+    /// Written by each holder, for dumps, and never cleared: of use only while `WRITER` is on. (So a dump may name the last holder of a
+    /// lock that somebody has just taken, and is about to say so.)
+    holder_high: AtomicU8,
+    holder_low: AtomicU16,
 }
 
 /// A waiter's way out of the queue.
@@ -129,7 +142,13 @@ impl Mode {
 impl RawLock {
     const_fn! {
         pub(super) const fn new() -> RawLock {
-            RawLock { queue: Queue::new(), state: AtomicU32::new(0), poison: Flag::new(), holder: HeldBy::new() }
+            RawLock {
+                queue: Queue::new(),
+                state: AtomicU32::new(0),
+                poison: Flag::new(),
+                holder_high: AtomicU8::new(0),
+                holder_low: AtomicU16::new(0),
+            }
         }
     }
 
@@ -158,7 +177,19 @@ impl RawLock {
     /// For dumps: the caller holds it, alone.
     #[inline(always)]
     pub(super) fn note_holder(&self) {
-        self.holder.set(sched::current().map_or(Holder::THREAD, |(_, task)| Holder::bits(task.id)));
+        self.set_holder(sched::current().map_or(Holder::THREAD, |(_, task)| Holder::bits(task.id)));
+    }
+
+    #[inline(always)]
+    fn set_holder(&self, bits: u32) {
+        // Relaxed, all: for people. The low bits are meant.
+        self.holder_low.store(bits as u16, Ordering::Relaxed);
+        self.holder_high.store((bits >> 16) as u8, Ordering::Relaxed);
+    }
+
+    fn holder(&self) -> u32 {
+        let high = u32::from(self.holder_high.load(Ordering::Relaxed));
+        u32::from(self.holder_low.load(Ordering::Relaxed)) | high << 16
     }
 
     /// Takes the lock. (The `checkpoint` is the caller's. It costs nothing that could be measured: the exchange hides it.)
@@ -296,7 +327,7 @@ impl RawLock {
                 Err(now) => state = now,
                 Ok(_) => {
                     // Until it runs, and says so itself.
-                    self.holder.set(0);
+                    self.set_holder(0);
                     let claimed = queue.pop(given);
                     self.note_if_empty(queue.is_empty());
                     drop(queue);
@@ -399,38 +430,11 @@ impl Wait for Waiting<'_> {
         // Relaxed: a look.
         let state = self.lock.state.load(Ordering::Relaxed);
         let holder = match state / READER {
-            _ if state & WRITER != 0 => Holder::of_bits(self.lock.holder.get()),
+            _ if state & WRITER != 0 => Holder::of_bits(self.lock.holder()),
             0 => Holder::Nobody,
             readers => Holder::Readers(readers),
         };
         details.lock = Some(LockAt { address: core::ptr::from_ref(self.lock).addr(), holder });
-    }
-}
-
-/// Who holds a lock alone, in the three bytes that are left of it: as [`Holder`] says. 0: not known.
-///
-/// Written by each holder, for dumps, and never cleared: of use only while `WRITER` is on. (So a dump may name the last holder of a lock
-/// that somebody has just taken, and is about to say so.)
-#[derive(Debug)]
-struct HeldBy {
-    low: AtomicU16,
-    high: AtomicU8,
-}
-
-impl HeldBy {
-    const fn new() -> HeldBy {
-        HeldBy { low: AtomicU16::new(0), high: AtomicU8::new(0) }
-    }
-
-    #[inline(always)]
-    fn set(&self, bits: u32) {
-        // Relaxed, all: for people. The low bits are meant.
-        self.low.store(bits as u16, Ordering::Relaxed);
-        self.high.store((bits >> 16) as u8, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> u32 {
-        u32::from(self.low.load(Ordering::Relaxed)) | u32::from(self.high.load(Ordering::Relaxed)) << 16
     }
 }
 

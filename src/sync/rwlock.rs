@@ -11,6 +11,7 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 use crate::park::{self, Deadline};
 use crate::util::atomic::const_fn;
 
+use super::common::{exclusive, shared, value};
 use super::poison::Since;
 use super::raw::{Mode, RawLock};
 
@@ -21,7 +22,7 @@ use super::raw::{Mode, RawLock};
 /// * Where it has to wait, only the calling task waits, not its worker; on a thread that is no task, the thread.
 /// * Waiters are served in order of arrival, readers that are next together. A reader that comes while a writer waits queues behind
 ///   it, so writers do not starve; nor do readers, since a writer that waits is served after those who came before. Who comes
-///   while a writer is being woken may pass it; after three wakes in vain that writer is handed the lock.
+///   just when the lock is released, or while a writer is being woken, may pass; after three wakes in vain that writer is handed the lock.
 /// * It is poisoned by a panic of a writer, not by a [cancellation](crate::JoinHandle::cancel).
 ///
 /// As with std's, a task that takes a second read lock may wait for a writer that waits for its first.
@@ -50,8 +51,7 @@ pub struct RwLock<T: ?Sized> {
 unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
 // SAFETY: readers on several threads share the value (`Sync`), and a writer may take it along (`Send`).
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
-impl<T: ?Sized> UnwindSafe for RwLock<T> {}
-impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
+value!(RwLock);
 
 /// The read lock of a [`RwLock`], held until this is dropped. Like [`std::sync::RwLockReadGuard`].
 ///
@@ -70,9 +70,6 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
     _not_send: PhantomData<&'a T>,
 }
 
-// SAFETY: a shared guard gives shared references to the value, and nothing else.
-unsafe impl<T: ?Sized + Sync> Sync for RwLockReadGuard<'_, T> {}
-
 /// The write lock of a [`RwLock`], held until this is dropped. Like [`std::sync::RwLockWriteGuard`].
 ///
 /// It stays on its thread:
@@ -89,9 +86,6 @@ pub struct RwLockWriteGuard<'a, T: ?Sized> {
     _not_send: PhantomData<*const ()>,
 }
 
-// SAFETY: a shared guard gives shared references to the value, and nothing else.
-unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
-
 impl<T> RwLock<T> {
     const_fn! {
         /// An unlocked lock around `value`.
@@ -99,14 +93,6 @@ impl<T> RwLock<T> {
         pub const fn new(value: T) -> RwLock<T> {
             RwLock { raw: RawLock::new(), data: UnsafeCell::new(value) }
         }
-    }
-
-    /// The value.
-    ///
-    /// # Errors
-    /// If the lock is poisoned; the value is in the error.
-    pub fn into_inner(self) -> LockResult<T> {
-        self.raw.poison.result(self.data.into_inner())
     }
 }
 
@@ -130,13 +116,18 @@ impl<T: ?Sized> RwLock<T> {
         self.read_guard()
     }
 
-    /// Takes a read lock if no writer has the lock or waits for it. Never waits.
+    /// Takes a read lock if no writer has the lock or waits for it. Never waits for that; but a task that asks in vain again and
+    /// again yields now and then.
+    ///
+    /// # Cancellation
+    /// A suspension point if it gets nothing.
     ///
     /// # Errors
     /// `WouldBlock` if a writer has it or waits. `Poisoned`, with the guard, if the lock is poisoned.
     #[inline]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
         if !self.raw.try_lock(Mode::Read) {
+            park::in_vain();
             return Err(TryLockError::WouldBlock);
         }
         Ok(self.read_guard()?)
@@ -156,36 +147,20 @@ impl<T: ?Sized> RwLock<T> {
         self.write_guard()
     }
 
-    /// Takes the write lock if nobody has the lock. Never waits.
+    /// Takes the write lock if nobody has the lock. Otherwise as [`try_read`](RwLock::try_read).
+    ///
+    /// # Cancellation
+    /// As [`try_read`](RwLock::try_read).
     ///
     /// # Errors
     /// `WouldBlock` if somebody has it. `Poisoned`, with the guard, if the lock is poisoned.
     #[inline]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         if !self.raw.try_lock(Mode::Write) {
+            park::in_vain();
             return Err(TryLockError::WouldBlock);
         }
         Ok(self.write_guard()?)
-    }
-
-    /// Whether the lock is poisoned.
-    #[inline]
-    pub fn is_poisoned(&self) -> bool {
-        self.raw.poison.get()
-    }
-
-    /// Takes the poison away.
-    #[inline]
-    pub fn clear_poison(&self) {
-        self.raw.poison.clear();
-    }
-
-    /// The value; the exclusive reference is lock enough.
-    ///
-    /// # Errors
-    /// If the lock is poisoned; the reference is in the error.
-    pub fn get_mut(&mut self) -> LockResult<&mut T> {
-        self.raw.poison.result(self.data.get_mut())
     }
 
     /// The caller has just taken a read lock.
@@ -204,25 +179,14 @@ impl<T: ?Sized> RwLock<T> {
     }
 }
 
-impl<T> From<T> for RwLock<T> {
-    fn from(value: T) -> RwLock<T> {
-        RwLock::new(value)
-    }
-}
-
-impl<T: Default> Default for RwLock<T> {
-    fn default() -> RwLock<T> {
-        RwLock::new(T::default())
-    }
-}
-
 impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut d = f.debug_struct("RwLock");
-        match self.try_read() {
-            Ok(guard) => d.field("data", &&*guard),
-            Err(TryLockError::Poisoned(error)) => d.field("data", &&**error.get_ref()),
-            Err(TryLockError::WouldBlock) => d.field("data", &format_args!("<locked>")),
+        // Not `try_read`: who prints does not yield.
+        match self.raw.try_lock(Mode::Read).then(|| self.read_guard()) {
+            Some(Ok(guard)) => d.field("data", &&*guard),
+            Some(Err(poisoned)) => d.field("data", &&**poisoned.get_ref()),
+            None => d.field("data", &format_args!("<locked>")),
         };
         d.field("poisoned", &self.is_poisoned()).finish_non_exhaustive()
     }
@@ -262,24 +226,6 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     }
 }
 
-impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        // SAFETY: locked.
-        unsafe { &*self.lock.data.get() }
-    }
-}
-
-impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: locked, and the guard is borrowed exclusively.
-        unsafe { &mut *self.lock.data.get() }
-    }
-}
-
 impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
@@ -288,35 +234,6 @@ impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     }
 }
 
-impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        self.lock.raw.poison.leave(self.since);
-        // SAFETY: the guard is the write lock.
-        unsafe { self.lock.raw.unlock(Mode::Write) };
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockReadGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: ?Sized + fmt::Display> fmt::Display for RwLockReadGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: ?Sized + fmt::Display> fmt::Display for RwLockWriteGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
+exclusive!(RwLockWriteGuard);
+shared!(RwLockReadGuard);
+shared!(RwLockWriteGuard);

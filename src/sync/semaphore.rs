@@ -165,21 +165,28 @@ impl Semaphore {
         Ok(OwnedPermit { semaphore: self, permits: n })
     }
 
-    /// Takes `n` permits if there are so many and nobody waits. Never waits.
+    /// Takes `n` permits if there are so many and nobody waits. Never waits for them; but a task that asks in vain again and again
+    /// yields now and then.
+    ///
+    /// # Cancellation
+    /// A suspension point if it gets none.
     ///
     /// # Errors
     /// If there are not, somebody waits, or the semaphore is closed.
     pub fn try_acquire(&self, n: usize) -> Result<Permit<'_>, TryAcquireError> {
-        self.try_take(n)?;
+        self.try_take(n).inspect_err(|_| park::in_vain())?;
         Ok(Permit { semaphore: self, permits: n })
     }
 
     /// As [`try_acquire`](Semaphore::try_acquire), for a permit that keeps the semaphore alive.
     ///
+    /// # Cancellation
+    /// As [`try_acquire`](Semaphore::try_acquire).
+    ///
     /// # Errors
     /// As [`try_acquire`](Semaphore::try_acquire).
     pub fn try_acquire_owned(self: Arc<Semaphore>, n: usize) -> Result<OwnedPermit, TryAcquireError> {
-        self.try_take(n)?;
+        self.try_take(n).inspect_err(|_| park::in_vain())?;
         Ok(OwnedPermit { semaphore: self, permits: n })
     }
 

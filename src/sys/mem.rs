@@ -127,6 +127,41 @@ pub(crate) unsafe fn discard(start: NonNull<u8>, len: usize) {
     unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_DONTNEED) };
 }
 
+/// How many bytes of the range are in memory.
+#[cfg(test)]
+pub(crate) fn resident(start: NonNull<u8>, len: usize) -> usize {
+    let mut pages = vec![0_u8; len.div_ceil(page_size())];
+    // SAFETY: `pages` has a byte for each page of the range; nothing else is written.
+    check(unsafe { libc::mincore(start.as_ptr().cast(), len, pages.as_mut_ptr()) }).expect("it is mapped");
+    pages.iter().filter(|&&page| page & 1 != 0).count() * page_size()
+}
+
+/// The lowest page of the range that has memory, that is: was touched since it was mapped or discarded. None: no page has.
+/// (A page that was swapped out meanwhile does not count.)
+///
+/// # Safety
+///
+/// The range is page-aligned and lies in a mapping from [`reserve`].
+pub(crate) unsafe fn lowest_touched(start: NonNull<u8>, len: usize) -> Option<usize> {
+    /// So many pages are asked for at once.
+    const PAGES: usize = 4096;
+    let page = page_size();
+    let mut resident = [0_u8; PAGES];
+    for offset in (0..len).step_by(PAGES * page) {
+        let part = (len - offset).min(PAGES * page);
+        // SAFETY: `offset` is inside the range, which is inside one mapping.
+        let from = unsafe { start.add(offset) };
+        // SAFETY: there is room for a byte a page; nothing else is written.
+        let asked = check(unsafe { libc::mincore(from.as_ptr().cast(), part, resident.as_mut_ptr()) });
+        asked.ok()?;
+        let pages = &resident[..part.div_ceil(page)];
+        if let Some(index) = pages.iter().position(|flags| flags & 1 != 0) {
+            return Some(from.addr().get() + index * page);
+        }
+    }
+    None
+}
+
 /// Whether [`guard_marker`] works here. Tried once, on a page of its own.
 ///
 /// It is not enough that the call succeeds: emulators (qemu-user) answer yes to any advice that
@@ -255,6 +290,26 @@ mod tests {
         // SAFETY: the test's own page.
         unsafe { discard(map, len) };
         assert_eq!(read(map), 0);
+        drop_map(map, len);
+    }
+
+    #[test]
+    fn the_lowest_page_that_was_touched() {
+        let page = page_size();
+        // More than is asked for at once.
+        let len = 5000 * page;
+        let map = reserve(len).unwrap();
+        // SAFETY: the test's own mapping.
+        let lowest = || unsafe { lowest_touched(map, len) }.map(|at| (at - map.addr().get()) / page);
+        assert_eq!(lowest(), None);
+        for touched in [4990, 4100, 4096, 30, 0] {
+            // SAFETY: inside the test's own mapping.
+            write(unsafe { map.add(touched * page + 5) }, 1);
+            assert_eq!(lowest(), Some(touched));
+        }
+        // SAFETY: the test's own mapping.
+        unsafe { discard(map, len) };
+        assert_eq!(lowest(), None);
         drop_map(map, len);
     }
 

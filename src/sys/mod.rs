@@ -12,6 +12,7 @@ pub(crate) mod signal;
 pub(crate) mod signal_stack;
 pub(crate) mod socket;
 pub(crate) mod status;
+pub(crate) mod thread;
 pub(crate) mod timerfd;
 
 /// Whether `errno` says that the process, or the system, has no descriptor left.

@@ -72,6 +72,24 @@ pub(crate) fn is_exhausted(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|errno| super::is_descriptor_limit(errno) || of_memory.contains(&errno))
 }
 
+/// Whether an `accept` that has failed so may succeed later: for want of something, or because Linux passes on an error of the connection's.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    const OF_CONNECTIONS: [i32; 11] = [
+        libc::EPERM, // a firewall's
+        libc::EPROTO,
+        libc::ENOPROTOOPT,
+        libc::ENETDOWN,
+        libc::ENETUNREACH,
+        libc::EHOSTDOWN,
+        libc::EHOSTUNREACH,
+        libc::ENONET,
+        libc::ETIMEDOUT,
+        libc::ECONNRESET,
+        libc::ECONNABORTED,
+    ];
+    is_exhausted(error) || error.raw_os_error().is_some_and(|errno| OF_CONNECTIONS.contains(&errno))
+}
+
 /// What [`receive`] does with the bytes that it copies out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Receive {

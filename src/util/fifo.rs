@@ -76,6 +76,21 @@ impl<T: Linked> Fifo<T> {
         }
     }
 
+    /// Puts it before the oldest.
+    ///
+    /// # Safety
+    /// As [`push`](Fifo::push).
+    #[inline]
+    pub(crate) unsafe fn push_first(&self, item: NonNull<T>) {
+        let head = self.head.replace(item.as_ptr());
+        // SAFETY: alive, by this function's contract.
+        unsafe { item.as_ref() }.next().set(head);
+        if head.is_null() {
+            self.tail.set(item.as_ptr());
+        }
+        self.len.set(self.len.get() + 1);
+    }
+
     /// Takes the oldest.
     #[inline]
     pub(crate) fn pop(&self) -> Option<NonNull<T>> {
@@ -127,5 +142,28 @@ mod tests {
             assert!(queue.is_empty());
             assert!(queue.pop().is_none());
         }
+    }
+
+    #[test]
+    fn some_may_go_first() {
+        let items: Vec<Item> = (0..4).map(|i| Item(i, Cell::new(ptr::null()))).collect();
+        let queue = Fifo::<Item>::default();
+        let order = || {
+            // SAFETY: the items outlive the queue.
+            std::iter::from_fn(|| queue.pop()).map(|item| unsafe { item.as_ref() }.0).collect::<Vec<_>>()
+        };
+        for (number, item) in items.iter().enumerate() {
+            let item = NonNull::from(item);
+            if number % 2 == 0 {
+                // SAFETY: the items outlive the queue, and each is pushed once.
+                unsafe { queue.push_first(item) };
+            } else {
+                // SAFETY: as above.
+                unsafe { queue.push(item) };
+            }
+        }
+        assert_eq!(queue.len(), 4);
+        assert_eq!(order(), [2, 0, 1, 3]);
+        assert!(queue.is_empty());
     }
 }

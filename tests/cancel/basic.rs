@@ -1,6 +1,6 @@
 //! Cancelling through a `JoinHandle`: when, and where it is delivered. (The unwinding: `cancel_unwind.rs`.)
 
-use crate::common::{Drops, on, watchdog, workers, yield_until};
+use crate::common::{Drops, on, waiting_in, watchdog, workers, yield_until};
 use layby::JoinHandle;
 use layby::net::{TcpListener, TcpStream};
 use layby::task;
@@ -8,19 +8,6 @@ use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
-
-/// A task that sets the flag it is given, and then waits in `f`; already in it, as far as that can be known.
-fn waiting_in<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let set = flag.clone();
-    let task = layby::spawn(move || {
-        set.store(true, SeqCst);
-        f()
-    });
-    yield_until(|| flag.load(SeqCst));
-    (0..5).for_each(|_| layby::yield_now());
-    task
-}
 
 #[test]
 fn before_the_start_the_closure_never_runs_and_is_dropped_once() {
@@ -360,6 +347,34 @@ fn cancels_race_with_ends_and_wakes() {
                 layby::unblock(|| unparker.join().unwrap());
             }
             assert_eq!(drops.count(), 300);
+        });
+    }
+}
+
+/// tokio, task_abort.rs: `remote_abort_local_set_3929`: cancelled from another thread, what is not `Send` is dropped on its own.
+#[test]
+fn what_is_not_send_is_dropped_at_home() {
+    struct AtHome(std::rc::Rc<std::thread::ThreadId>);
+    impl Drop for AtHome {
+        fn drop(&mut self) {
+            assert_eq!(*self.0, std::thread::current().id());
+        }
+    }
+    let _watchdog = watchdog(20);
+    for n in workers() {
+        on(n, || {
+            for started in [false, true] {
+                let local = AtHome(std::rc::Rc::new(std::thread::current().id()));
+                let task = task::spawn_local(move || {
+                    let _local = local;
+                    layby::sleep(Duration::MAX);
+                });
+                if started {
+                    layby::yield_now();
+                }
+                std::thread::scope(|scope| scope.spawn(|| task.cancel()).join().unwrap());
+                assert!(task.join().unwrap_err().is_cancelled());
+            }
         });
     }
 }

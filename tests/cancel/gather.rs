@@ -1,15 +1,21 @@
 //! `gather!` and its relatives: order, borrowing, panics, limits. (Cancelling: `gather_cancel.rs`.)
 
 use crate::common::{Drops, OnDrop, message, on, quiet_panics, quiet_panics_that_say, watchdog, workers};
-use layby::{gather, gather_limit, gather_local, gather_results};
+use layby::time::Instant;
+use layby::{gather, gather_limit, gather_local, gather_results, testing};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// `f` on a runtime of one worker, of several, and on a plain thread.
+/// `f` by some seeds, on a runtime of one worker, of several, and on a plain thread.
 fn everywhere(f: impl Fn() + Send + Sync) {
+    (0..5).for_each(|seed| testing::run(seed, &f));
+    in_real_time(f);
+}
+
+fn in_real_time(f: impl Fn() + Send + Sync) {
     for n in workers() {
         on(n, &f);
     }
@@ -191,7 +197,8 @@ fn nested() {
 #[test]
 fn ten_thousand() {
     let _watchdog = watchdog(60);
-    everywhere(|| {
+    // A choice by seed looks through all that are ready.
+    in_real_time(|| {
         let count = AtomicUsize::new(0);
         let all = gather((0..10_000usize).map(|i| {
             let count = &count;
@@ -371,11 +378,11 @@ fn the_limit_is_reached_and_never_exceeded() {
 #[test]
 fn ten_sleeps_take_as_long_as_one() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
-        let start = Instant::now();
-        gather((0..50).map(|_| || layby::sleep(Duration::from_millis(100))));
-        let took = start.elapsed();
-        assert!(took >= Duration::from_millis(100));
-        assert!(took < Duration::from_millis(4000), "{took:?}: one after the other would be 5 s");
-    });
+    for seed in 0..20 {
+        testing::run(seed, || {
+            let start = Instant::now();
+            gather((0..50).map(|_| || layby::sleep(Duration::from_millis(100))));
+            assert_eq!(start.elapsed().as_millis(), 100);
+        });
+    }
 }

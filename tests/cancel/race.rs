@@ -2,7 +2,9 @@
 
 #![allow(clippy::unit_arg, reason = "`Ok(sleep(…))` says what is meant")]
 
-use crate::common::{Drops, OnDrop, message, on, quiet_panics, watchdog, workers};
+use crate::common::{
+    Drops, OnDrop, everywhere_and_seeded, message, on, quiet_panics, seeded, watchdog, workers,
+};
 use layby::task::{self, Group};
 use layby::{go, race, sleep, testing, timeout, try_gather};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,25 +14,11 @@ use std::time::Duration;
 const SEC: Duration = Duration::from_secs(1);
 const FOREVER: Duration = Duration::MAX;
 
-fn seeded(f: impl Fn()) {
-    for seed in 0..10 {
-        testing::run(seed, &f);
-    }
-}
-
-fn everywhere(f: impl Fn() + Sync) {
-    seeded(&f);
-    for n in workers() {
-        on(n, &f);
-    }
-    f();
-}
-
-/// tokio, macros_select.rs; asyncio: `wait(FIRST_COMPLETED)`; Loom, ShutdownOnSuccess: `testShutdownOnSuccess1`.
+/// tokio, macros_select.rs: `one_ready`; JDK 21, StructuredTaskScopeTest: `testShutdownOnSuccess2` to `4` (but a failure is a finish, too).
 #[test]
 fn the_first_wins_and_the_others_have_ended() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let drops = Drops::new();
         let winner = race((0..20).map(|i| {
             let drops = &drops;
@@ -88,7 +76,7 @@ fn panics_and_a_race_of_nobody() {
     let _watchdog = watchdog(30);
     quiet_panics();
     crate::common::quiet_panics_that_say("a race of nobody");
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let drops = Drops::new();
         let caught = catch_unwind(AssertUnwindSafe(|| {
             race!(
@@ -124,7 +112,7 @@ fn panics_and_a_race_of_nobody() {
 #[test]
 fn cancelled_and_timed_out_with_their_caller() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let drops = Drops::new();
         let limit = Duration::from_millis(5);
         let lanes = |_| {
@@ -156,11 +144,11 @@ fn cancelled_and_timed_out_with_their_caller() {
     });
 }
 
-/// asyncio: `gather` without `return_exceptions`, and TaskGroup: the others are cancelled. Loom: ShutdownOnFailure.
+/// tokio, macros_try_join.rs: `err_abort_early`; JDK 21: `testShutdownOnFailure3`; asyncio's `gather` cancels nobody.
 #[test]
 fn try_gather_returns_all_or_the_first_error() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let numbers = [1, 2, 3];
         assert_eq!(try_gather(numbers.iter().map(|n| move || Ok::<_, ()>(n * n))), Ok(vec![1, 4, 9]));
         assert_eq!(try_gather(Vec::<fn() -> Result<u8, ()>>::new()), Ok(vec![]));
@@ -199,7 +187,7 @@ fn try_gather_returns_all_or_the_first_error() {
 fn a_panic_in_try_gather_cancels_the_others_and_goes_on() {
     let _watchdog = watchdog(30);
     quiet_panics();
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let caught = catch_unwind(|| -> Result<((), ()), ()> {
             layby::try_gather!(Ok(sleep(FOREVER)), panic!("expected: child"))
         });
@@ -207,7 +195,7 @@ fn a_panic_in_try_gather_cancels_the_others_and_goes_on() {
     });
 }
 
-/// tokio, task_join_set.rs: `test_with_sleep`, `test_abort_on_drop`, `abort_tasks`, `alternating`.
+/// tokio, task_join_set.rs: `test_with_sleep`, `alternating`, `abort_tasks`, `abort_all`, `task_panics`, `join_all`.
 #[test]
 fn group_gives_results_in_order_of_their_ends() {
     let _watchdog = watchdog(30);
@@ -250,6 +238,7 @@ fn group_gives_results_in_order_of_their_ends() {
     }
 }
 
+/// tokio, task_join_set.rs: `test_abort_on_drop`.
 #[test]
 fn a_group_that_is_dropped_cancels_and_one_that_times_out_loses_nothing() {
     let _watchdog = watchdog(30);
@@ -296,4 +285,22 @@ fn groups_and_races_of_many() {
         }
         assert!(won.load(SeqCst) <= 600);
     });
+}
+
+/// tokio, task_join_set.rs: `runtime_gone`: the tasks say that they were cancelled.
+#[test]
+fn a_group_outlives_its_runtime() {
+    let _watchdog = watchdog(20);
+    for n in workers() {
+        let mut group = Group::new();
+        on(n, || {
+            for _ in 0..10 {
+                group.spawn(|| sleep(FOREVER));
+            }
+            layby::yield_now();
+        });
+        assert_eq!(group.len(), 10);
+        assert!(group.next().unwrap().unwrap_err().is_cancelled());
+        assert!(group.join_all().into_iter().all(|result| result.unwrap_err().is_cancelled()));
+    }
 }

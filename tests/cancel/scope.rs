@@ -1,6 +1,8 @@
 //! `scope`: what it returns, who is cancelled when, and that it is never left before the last child has ended.
 
-use crate::common::{Drops, OnDrop, message, on, quiet_panics, watchdog, workers, yield_until};
+use crate::common::{
+    Drops, OnDrop, everywhere_and_seeded, message, on, quiet_panics, seeded, watchdog, workers, yield_until,
+};
 use layby::task::{self, ScopedJoinHandle};
 use layby::{go, scope, sleep, testing, timeout};
 use std::cell::Cell;
@@ -12,25 +14,10 @@ use std::time::Duration;
 const SEC: Duration = Duration::from_secs(1);
 const FOREVER: Duration = Duration::MAX;
 
-fn seeded(f: impl Fn()) {
-    for seed in 0..10 {
-        testing::run(seed, &f);
-    }
-}
-
-/// In tasks of 1 and of several workers, in seeded order, and on a thread that is no task.
-fn everywhere(f: impl Fn() + Sync) {
-    seeded(&f);
-    for n in workers() {
-        on(n, &f);
-    }
-    f();
-}
-
 #[test]
 fn children_borrow_and_have_ended() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let mut numbers = vec![1, 2, 3];
         let ended = AtomicUsize::new(0);
         let sum = scope(|s| {
@@ -52,12 +39,13 @@ fn children_borrow_and_have_ended() {
     });
 }
 
-/// trio: `test_nursery_main_block_error_basic`; Loom, StructuredTaskScope: `testShutdownInterruptsThreads`.
+/// trio, _core/_tests/test_run.py: `test_nursery_main_block_error_basic`; JDK 21, StructuredTaskScopeTest:
+/// `testShutdownInterruptsThreads1`.
 #[test]
 fn a_panic_of_the_body_cancels_the_children() {
     let _watchdog = watchdog(30);
     quiet_panics();
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let drops = Drops::new();
         let caught = catch_unwind(AssertUnwindSafe(|| {
             scope(|s| {
@@ -84,7 +72,7 @@ fn a_panic_of_the_body_cancels_the_children() {
 fn a_panic_of_an_unjoined_child_goes_on_when_all_have_ended() {
     let _watchdog = watchdog(30);
     quiet_panics();
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let ended = AtomicUsize::new(0);
         let caught = catch_unwind(AssertUnwindSafe(|| {
             scope(|s| {
@@ -129,7 +117,7 @@ fn the_panic_of_the_body_goes_before_those_of_the_children() {
     });
 }
 
-/// trio: `test_cancel_edge_cases`, Loom: an interrupt of the owner. The parent is in the body, or waits at the end.
+/// trio: `test_cancel_inheritance`; JDK: `testForkAfterJoinInterrupted`, an interrupt of the owner. The parent is in the body, or waits at the end.
 #[test]
 fn a_cancel_of_the_parent_reaches_every_leaf_and_is_waited_for() {
     let _watchdog = watchdog(30);
@@ -166,7 +154,7 @@ fn a_cancel_of_the_parent_reaches_every_leaf_and_is_waited_for() {
 #[test]
 fn a_timeout_around_it() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let drops = Drops::new();
         let limit = Duration::from_millis(5);
         let result = timeout(limit, || {
@@ -220,11 +208,11 @@ fn an_unjoined_panic_goes_before_a_cancellation() {
     }
 }
 
-/// trio: `nursery.cancel_scope.cancel()`; the body goes on.
+/// trio: `nursery.cancel_scope.cancel()`, but the body goes on; JDK: `testForkAfterCancel2`, what is forked then does not run.
 #[test]
 fn cancel_ends_the_children_those_to_come_and_not_the_body() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let ran = AtomicUsize::new(0);
         let drops = Drops::new();
         let value = scope(|s| {
@@ -260,7 +248,7 @@ fn cancel_ends_the_children_those_to_come_and_not_the_body() {
 #[test]
 fn children_spawn_into_their_scope() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let ended = AtomicUsize::new(0);
         /// Spawns on until `left` is 0; from the result's destructor, if `late`.
         fn spawn<'scope, 'env>(
@@ -301,7 +289,7 @@ fn children_spawn_into_their_scope() {
 fn forgotten_handles_and_handles_in_children() {
     let _watchdog = watchdog(30);
     quiet_panics();
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let mut text = String::from("a");
         scope(|s| {
             let child = s.spawn(|| {
@@ -332,7 +320,7 @@ fn forgotten_handles_and_handles_in_children() {
 #[test]
 fn nested_scopes_and_swapped_handles() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let order = Mutex::new(Vec::new());
         let log = |text| order.lock().unwrap().push(text);
         scope(|outer| {
@@ -358,7 +346,7 @@ fn nested_scopes_and_swapped_handles() {
 fn a_scope_in_a_destructor_while_the_task_unwinds() {
     let _watchdog = watchdog(30);
     quiet_panics();
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let done = AtomicUsize::new(0);
         let in_destructor = || {
             let _guard = OnDrop(|| {

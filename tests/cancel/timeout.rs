@@ -1,6 +1,28 @@
 //! `timeout`, `timeout_at`, `timeout_with` and `shield`: what they return, what wins, and what holds what back.
+//!
+//! The rows of asyncio's `test_timeouts.py` and `test_waitfor.py` (CPython), of tokio's `tests/time_timeout.rs`, and of trio's
+//! `_tests/test_timeouts.py`, by the tests here:
+//!
+//! | test | asyncio; tokio; trio |
+//! |---|---|
+//! | `in_time_the_value_late_the_error` | `test_timeout_basic`, `test_timeout_at_basic`, `test_timeout_not_called`, `test_outer_task_is_not_cancelled`, `test_waiter_cancelled`, `test_wait_for`; `future_and_timeout_in_future`, `deadline_future_elapses`; `test_move_on_after`, `test_fail` |
+//! | `a_body_that_meets_no_suspension_point_…` | `test_wait_for_timeout_less_then_0_or_0_future_done`; `simultaneous_deadline_future_completion`, `completed_future_past_deadline` |
+//! | `zero_and_past_deadlines_…` | `test_timeout_zero`, `test_timeout_zero_sleep_zero`, `test_timeout_in_the_past_sleep_zero`; `deadline_now_elapses` |
+//! | `the_longest_duration_is_no_limit` | `test_timeout_disabled`, `test_timeout_at_disabled`, `test_wait_for_blocking`; `very_large_timeout` |
+//! | `of_two_that_have_passed_…` | `test_nested_timeouts`, `_concurrent`, `_loop_busy` (there the inner one reports first, here the outer one) |
+//! | `what_was_given_to_the_wait_is_returned` | `test_wait_for_race_condition` |
+//! | `a_panic_of_the_body_wins` | `test_foreign_exception_passed`, `test_foreign_exception_on_timeout`, `test_wait_for_reraises_exception_during_cancellation` |
+//! | `a_body_that_swallows_the_unwind_…` | `test_wait_for_cancel_suppressed`, `test_wait_for_cancellation_race_condition`, `test_asyncio_wait_for_timeout` |
+//! | `destructors_run_and_may_wait` | `test_wait_for_waits_for_task_cancellation` |
+//! | `inside_cleanup` | `test_nested_timeout_in_finally`, `test_timeout_after_cancellation`, `test_cancel_in_timeout_after_cancellation` |
+//! | `a_shield_holds_back_…` | ; ; `test_context_shields_from_outer`, `test_move_on_after_moves_on_even_if_shielded` |
+//! | `a_cancellation_beats_a_timeout`, `rows_of_wait_for` | `test_foreign_cancel_doesnt_timeout_if_not_expired`, `test_wait_for_self_cancellation`, `test_cancel_wait_for`, `test_asyncio_wait_for_cancelled`, `test_wait_for_issue86296` |
+//! | `reschedule` | `test_reschedule`, `test_repr_*` |
+//! | `a_busy_task_is_stopped_too` | ; `timeout_is_not_exhausted_by_future` |
+//! | none: types see to it | `test_timeout_already_entered`, `_double_enter`, `_finished`, `_not_entered`; ; `test_invalid_access_unentered`, `test_timeouts_raise_value_error` |
+//! | none: a timeout works without a task | `test_timeout_without_task` |
 
-use crate::common::{Drops, OnDrop, on, quiet_panics, watchdog, workers, yield_until};
+use crate::common::{Drops, OnDrop, on, quiet_panics, seeded, watchdog, workers, yield_until};
 use layby::task;
 use layby::time::Instant;
 use layby::{Elapsed, shield, sleep, testing, timeout, timeout_at, timeout_with};
@@ -14,13 +36,6 @@ use std::time::Duration;
 const SEC: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const FOREVER: Duration = Duration::MAX;
-
-/// In virtual time, by some seeds; and on a plain thread, where `f` must be quick.
-fn seeded(f: impl Fn()) {
-    for seed in 0..10 {
-        testing::run(seed, &f);
-    }
-}
 
 #[test]
 fn in_time_the_value_late_the_error() {
@@ -52,7 +67,7 @@ fn a_body_that_meets_no_suspension_point_past_the_deadline_returns_its_value() {
     });
 }
 
-/// asyncio, TestTimeout: `test_timeout_zero`, `test_timeout_in_the_past`.
+/// asyncio: `test_timeout_zero`, `test_timeout_in_the_past_sleep_zero`.
 #[test]
 fn zero_and_past_deadlines_end_at_the_first_suspension_point() {
     let _watchdog = watchdog(20);
@@ -103,7 +118,7 @@ fn the_longest_duration_is_no_limit() {
     check();
 }
 
-/// asyncio: `test_nested_timeouts`; trio, test_core/test_run.py: `test_cancel_scope_nesting`.
+/// asyncio: `test_nested_timeouts`; trio, _core/_tests/test_run.py: `test_cancel_scope_nesting`.
 #[test]
 fn of_two_that_have_passed_the_outer_one_reports() {
     let _watchdog = watchdog(20);
@@ -187,7 +202,7 @@ fn what_was_given_to_the_wait_is_returned() {
     }
 }
 
-/// asyncio: `test_timeout_taskgroup`, `test_foreign_exception_passed`: an exception of the body wins.
+/// asyncio: `test_foreign_exception_passed`, `test_foreign_exception_on_timeout`: an exception of the body wins.
 #[test]
 fn a_panic_of_the_body_wins() {
     let _watchdog = watchdog(20);
@@ -391,7 +406,7 @@ fn a_shield_holds_back_what_is_outside_of_it() {
     });
 }
 
-/// trio, test_run.py: `test_cancel_shielding`.
+/// trio, _core/_tests/test_run.py: `test_cancel_shielding`, `test_cancel_shield_abort`.
 #[test]
 fn a_shield_holds_back_a_cancellation() {
     let _watchdog = watchdog(20);
@@ -423,7 +438,7 @@ fn a_shield_holds_back_a_cancellation() {
     }
 }
 
-/// asyncio: `test_timeout_after_cancellation`, `test_cancel_in_timeout_after_cancellation`: the cancellation is from
+/// asyncio: `test_foreign_cancel_doesnt_timeout_if_not_expired`, `test_wait_for_self_cancellation`: the cancellation is from
 /// further out.
 #[test]
 fn a_cancellation_beats_a_timeout() {
@@ -465,7 +480,7 @@ fn a_cancellation_beats_a_timeout() {
     });
 }
 
-/// asyncio, TestTimeout: `test_reschedule`, `test_repr_*`, `test_timeout_disabled`; tokio: `reset` of a `Sleep`.
+/// asyncio: `test_reschedule`, `test_repr_*`, `test_timeout_disabled`; tokio: `reset` of a `Sleep`.
 #[test]
 fn reschedule() {
     let _watchdog = watchdog(20);
@@ -653,6 +668,49 @@ fn a_wait_after_a_timeout_that_came_too_late_has_its_timer() {
             });
             assert_eq!(value, Ok(2));
             wait();
+        }
+    });
+}
+
+/// asyncio, test_waitfor.py: `test_asyncio_wait_for_cancelled`, `test_cancel_wait_for`, `test_wait_for_issue86296`.
+#[test]
+fn rows_of_wait_for() {
+    let _watchdog = watchdog(20);
+    seeded(|| {
+        // Cancelled from outside, and the body goes on to its end: its value, and the cancellation at the next suspension point.
+        let ended = Arc::new(AtomicUsize::new(0));
+        let count = ended.clone();
+        let task = layby::go!(move || {
+            let result = timeout(4 * SEC, || {
+                let _ = catch_unwind(|| sleep(HOUR));
+                let _ = catch_unwind(|| shield(|| sleep(SEC)));
+                count.fetch_add(1, SeqCst)
+            });
+            assert_eq!(result, Ok(0));
+            layby::yield_now();
+            count.fetch_add(10, SeqCst);
+        });
+        sleep(SEC);
+        task.cancel();
+        assert!(task.join().unwrap_err().is_cancelled());
+        assert_eq!(ended.load(SeqCst), 1);
+        // Cancelled while it waits in the timeout, which is not over; and when what it waits for is there already.
+        for limit in [60 * SEC, FOREVER] {
+            for there in [false, true] {
+                let ended = Arc::new(AtomicUsize::new(0));
+                let count = ended.clone();
+                let task = layby::go!(move || {
+                    timeout(limit, || if there { task::park() } else { sleep(HOUR) }).unwrap();
+                    count.fetch_add(1, SeqCst);
+                    sleep(SEC);
+                    count.fetch_add(10, SeqCst);
+                });
+                sleep(SEC);
+                task.task().unpark();
+                task.cancel();
+                assert!(task.join().unwrap_err().is_cancelled());
+                assert!(ended.load(SeqCst) <= usize::from(there));
+            }
         }
     });
 }

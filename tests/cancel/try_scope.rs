@@ -1,11 +1,26 @@
 //! `try_scope`: the first failure cancels the rest, and none is lost.
+//!
+//! The rows of asyncio's `Lib/test/test_asyncio/test_taskgroups.py` (CPython 3.11; later versions give names to some):
+//!
+//! | asyncio | here |
+//! |---|---|
+//! | `test_taskgroup_01`, `02` | `without_failure_the_bodys_value` |
+//! | `04`, `test_cancel_children_on_child_error` | `the_first_failure_cancels_siblings_and_body` |
+//! | `test_cancellation`, `07`, `test_cancellation_in_body`, `11`, `12`, `17`, `22` | `a_cancellation_or_a_timeout_from_outside_goes_on_outwards` |
+//! | `09`, `10` | `an_error_of_the_body_cancels_the_children`, `a_panic_of_the_body_is_rethrown` |
+//! | `13` | `nested` |
+//! | `24` | `children_spawn_into_their_scope` (`scope.rs`) |
+//! | `03`, `14` to `16`, `18` to `20a`, `25` | `rows_of_asyncios_task_group` |
+//! | `21a` | as `19`: an error is an error, there is no class of them that goes first |
+//! | `23` | ended children leave the scope's list by themselves: `drops` in all tests |
+//! | `test_taskgroup_task_name`, `_task_context` | `Builder::spawn_scoped`, `task_local!` (`task_local.rs`) |
 
 #![allow(clippy::unit_arg, reason = "`Ok(sleep(…))` says what is meant")]
 
-use crate::common::{Drops, OnDrop, message, on, quiet_panics, watchdog, workers};
+use crate::common::{Drops, OnDrop, everywhere_and_seeded, message, on, quiet_panics, seeded, watchdog};
 use layby::net::{TcpListener, TcpStream};
-use layby::task::{self, Failure};
-use layby::{go, shield, sleep, testing, timeout, try_scope};
+use layby::task::{self, Failure, ScopeError, TryScope};
+use layby::{go, shield, sleep, timeout, try_scope};
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -14,25 +29,11 @@ use std::time::Duration;
 const SEC: Duration = Duration::from_secs(1);
 const FOREVER: Duration = Duration::MAX;
 
-fn seeded(f: impl Fn()) {
-    for seed in 0..10 {
-        testing::run(seed, &f);
-    }
-}
-
-fn everywhere(f: impl Fn() + Sync) {
-    seeded(&f);
-    for n in workers() {
-        on(n, &f);
-    }
-    f();
-}
-
-/// asyncio, test_taskgroups.py: `test_taskgroup_01`; Loom: `testShutdownOnFailureWithCompletedForks`.
+/// asyncio: `test_taskgroup_01`; JDK 21, StructuredTaskScopeTest: `testShutdownOnFailure2`.
 #[test]
 fn without_failure_the_bodys_value() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let total = AtomicUsize::new(0);
         let result = try_scope(|s| {
             for i in 0..10 {
@@ -46,12 +47,12 @@ fn without_failure_the_bodys_value() {
     });
 }
 
-/// asyncio: `test_children_complete_on_child_error`, `test_cancel_children_on_child_error`; trio:
-/// `test_child_crash_basic`; Loom: `testShutdownOnFailureWithFailedForks`; tokio: `JoinSet::abort_all` by hand.
+/// asyncio: `test_taskgroup_04`, `test_cancel_children_on_child_error`; trio, _core/_tests/test_run.py:
+/// `test_child_crash_basic`; JDK 21: `testShutdownOnFailure3`; tokio, macros_try_join.rs: `err_abort_early`.
 #[test]
 fn the_first_failure_cancels_siblings_and_body() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let drops = Drops::new();
         let reached = AtomicUsize::new(0);
         let result = try_scope(|s| {
@@ -84,7 +85,7 @@ fn the_first_failure_cancels_siblings_and_body() {
 #[test]
 fn a_child_fails_while_the_parent_waits_at_the_end_or_joins() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let result = try_scope(|s| {
             s.spawn(|| Ok(sleep(FOREVER)));
             s.spawn(|| Err::<(), _>(3));
@@ -100,7 +101,7 @@ fn a_child_fails_while_the_parent_waits_at_the_end_or_joins() {
     });
 }
 
-/// trio: `test_child_crash_wakes_parent`, `test_basic_interleave`; all errors are kept (asyncio's ExceptionGroup).
+/// trio: `test_child_crash_wakes_parent`, `test_two_child_crashes`; all errors are kept (asyncio's ExceptionGroup).
 #[test]
 fn all_failures_are_kept_in_their_order() {
     let _watchdog = watchdog(30);
@@ -138,11 +139,11 @@ fn all_failures_are_kept_in_their_order() {
     });
 }
 
-/// asyncio: `test_taskgroup_05` (the body fails).
+/// asyncio: `test_taskgroup_09`, `test_taskgroup_10`; trio: `test_nursery_main_block_error_basic`.
 #[test]
 fn an_error_of_the_body_cancels_the_children() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let drops = Drops::new();
         let result = try_scope(|s| {
             let token = drops.token();
@@ -163,7 +164,7 @@ fn an_error_of_the_body_cancels_the_children() {
 fn a_panic_of_the_body_is_rethrown() {
     let _watchdog = watchdog(30);
     quiet_panics();
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let caught = catch_unwind(AssertUnwindSafe(|| {
             try_scope::<_, (), ()>(|s| {
                 s.spawn(|| Ok(sleep(FOREVER)));
@@ -174,7 +175,7 @@ fn a_panic_of_the_body_is_rethrown() {
     });
 }
 
-/// asyncio: `test_taskgroup_07` and following (cancelled from outside); trio: `test_cancel_points`.
+/// asyncio: `test_cancellation`, `test_taskgroup_07` and following (cancelled from outside); trio: `test_cancel_edge_cases`.
 #[test]
 fn a_cancellation_or_a_timeout_from_outside_goes_on_outwards() {
     let _watchdog = watchdog(30);
@@ -226,11 +227,11 @@ fn a_cancellation_or_a_timeout_from_outside_goes_on_outwards() {
     }
 }
 
-/// trio: nested nurseries; a failure inside ends the inner scope alone, and what it returns decides about the outer one.
+/// trio: `test_task_crash_propagation`, asyncio: `test_taskgroup_13`; a failure inside ends the inner scope alone, and what it returns decides about the outer one.
 #[test]
 fn nested() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let result = try_scope(|outer| {
             outer.spawn(|| Ok(layby::yield_now()));
             let inner = try_scope(|inner| {
@@ -338,7 +339,7 @@ fn the_body_on_a_thread_is_ended_wherever_it_waits() {
 #[test]
 fn cancel_is_no_failure() {
     let _watchdog = watchdog(30);
-    everywhere(|| {
+    everywhere_and_seeded(|| {
         let result = try_scope(|s| {
             let child = s.spawn(|| Ok(sleep(FOREVER)));
             let other = s.spawn(|| Ok(sleep(FOREVER)));
@@ -374,5 +375,103 @@ fn failures_from_other_workers_all_the_time() {
                 Err(error) => assert!(matches!(error.first(), Failure::Err(i) if *i == round % 5)),
             }
         }
+    });
+}
+
+/// The failures, in their order.
+fn numbers(result: Result<(), ScopeError<u32>>) -> Vec<u32> {
+    let failures = result.err().into_iter().flatten();
+    failures.map(|failure| if let Failure::Err(number) = failure { number } else { u32::MAX }).collect()
+}
+
+/// asyncio, test_taskgroups.py: the rows that no other test here has. Each by the number of its `test_taskgroup_…`.
+#[test]
+fn rows_of_asyncios_task_group() {
+    fn hydra<'scope>(s: &'scope TryScope<'scope, '_, u32>, heads: &'scope AtomicUsize) {
+        s.spawn(move || {
+            heads.fetch_add(1, SeqCst);
+            sleep(SEC / 100);
+            hydra(s, heads);
+            Ok(hydra(s, heads))
+        });
+    }
+    let _watchdog = watchdog(30);
+    quiet_panics();
+    seeded(|| {
+        // 03: a child that is cancelled by its handle is no failure, and the others go on.
+        let row = try_scope(|s| {
+            let first = s.spawn(|| Ok(sleep(FOREVER)));
+            sleep(SEC);
+            first.cancel();
+            let second = s.spawn(|| Ok(sleep(SEC)));
+            assert!(first.join().unwrap_err().is_cancelled());
+            Ok(second.join().unwrap())
+        });
+        assert_eq!(numbers(row), []);
+        // 14: the failure of an inner one is the failure of the outer one's body, which cancels the outer one's children.
+        let row = try_scope(|outer| {
+            outer.spawn(|| Ok(sleep(FOREVER)));
+            let inner = try_scope(|inner| Ok(drop(inner.spawn(|| Err::<(), u32>(7)))));
+            inner.map_err(|error| error.iter().count() as u32)
+        });
+        assert_eq!(numbers(row), [1]);
+        // 15, 16: cancelled from outside, and the body tidies up for longer than its child needs to fail. (There the child
+        // fails meanwhile; here it was cancelled with the parent.)
+        let task = go!(|| {
+            try_scope(|s| {
+                s.spawn(|| {
+                    sleep(3 * SEC);
+                    Err::<(), u32>(1)
+                });
+                let _tidy = OnDrop(|| sleep(5 * SEC));
+                Ok(sleep(FOREVER))
+            })
+        });
+        sleep(SEC);
+        task.cancel();
+        assert!(task.join().unwrap_err().is_cancelled());
+        // 18: the body makes an error of the cancellation: that is what the scope returns, and the cancellation is still to come.
+        let task = go!(|| {
+            let result = try_scope(|s| {
+                s.spawn(|| Ok(sleep(FOREVER)));
+                catch_unwind(|| sleep(FOREVER)).map_err(|_| 5)
+            });
+            assert!(catch_unwind(layby::yield_now).is_err());
+            numbers(result)
+        });
+        sleep(SEC);
+        task.cancel();
+        assert_eq!(task.join().unwrap(), [5]);
+        // 19, 20a: the failure of a child cancels the body, which fails for that: both, in their order.
+        let row = try_scope(|s| {
+            s.spawn(|| Err::<(), _>(1));
+            catch_unwind(|| sleep(FOREVER)).map_err(|_| 2)
+        });
+        assert_eq!(numbers(row), [1, 2]);
+        // 20: or panics, which goes before it.
+        let row = catch_unwind(AssertUnwindSafe(|| {
+            try_scope(|s| {
+                s.spawn(|| Err::<(), _>(1));
+                let _ = catch_unwind(|| sleep(FOREVER));
+                panic!("expected: tidying up")
+            })
+        }));
+        assert_eq!(message(row.map(numbers).unwrap_err()), "expected: tidying up");
+        // 25: children that never cease to spawn.
+        let heads = AtomicUsize::new(0);
+        let row = try_scope(|s| {
+            hydra(s, &heads);
+            s.spawn(|| {
+                while heads.load(SeqCst) < 10 {
+                    sleep(SEC / 70);
+                }
+                Err::<(), _>(1)
+            });
+            Ok(())
+        });
+        assert_eq!(numbers(row), [1]);
+        let last = heads.load(SeqCst);
+        sleep(SEC);
+        assert!(last >= 10 && heads.load(SeqCst) == last, "a child has outlived its scope");
     });
 }

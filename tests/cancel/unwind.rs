@@ -1,8 +1,8 @@
 //! The unwinding of a cancelled task: who catches it, destructors that wait, panics meanwhile, and the worker's other tasks.
 
 use crate::common::{
-    Drops, OnDrop, Process, alone, is_child, on, quiet_panics, quiet_panics_that_say, watchdog, workers,
-    yield_until,
+    Drops, OnDrop, Process, alone, is_child, on, quiet_panics, quiet_panics_that_say, waiting_in, watchdog,
+    workers, yield_until,
 };
 use layby::JoinHandle;
 use layby::task;
@@ -10,19 +10,6 @@ use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
-
-/// A task that sets the flag it is given, and then waits in `f`; already in it, as far as that can be known.
-fn waiting_in<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let set = flag.clone();
-    let task = layby::spawn(move || {
-        set.store(true, SeqCst);
-        f()
-    });
-    yield_until(|| flag.load(SeqCst));
-    (0..5).for_each(|_| layby::yield_now());
-    task
-}
 
 #[test]
 fn who_catches_it_meets_it_again() {

@@ -1,73 +1,271 @@
-//! Small random histories of one channel, held against what a queue may do: some order of the operations, which keeps
-//! to their times, must give every result that was seen.
+//! Small random histories of two channels, held against what queues may do: for each channel some order of the operations, which
+//! keeps to their times, must give every result that was seen. (Linearizability is local: each channel can be looked at alone.)
 
-use crate::common::{Kind, Rng, on, watchdog, workers};
-use layby::channel::{Receiver, Sender, bounded, unbounded};
+use crate::common::{Actor, Actors, Kind, Rng, on, watchdog, workers};
+use layby::channel::{
+    Receiver, RecvTimeoutError, Select, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded,
+    unbounded,
+};
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+const EACH: usize = 5;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
-    /// `try_send`, and whether it went.
-    Sent(u32, bool),
-    /// `try_recv`, and what it got.
-    Received(Option<u32>),
+    /// `send`, in whichever form, and that it went.
+    Sent(u32),
+    /// A select takes a place for its send first, and fills it when it is completed.
+    Promised(u32),
+    Filled(u32),
+    /// Or finds that the last receiver has left, before or after it was promised one.
+    GivenUp(u32),
+    /// There was no room at some time.
+    Full,
+    /// There was no receiver.
+    Refused,
+    Received(u32),
+    /// There was no message at some time.
+    Empty,
+    /// There was no message, and no sender.
+    NoMore,
+    /// One sender, or receiver, less.
+    SenderLeft,
+    ReceiverLeft,
 }
+use What::{
+    Empty, Filled, Full, GivenUp, NoMore, Promised, Received, ReceiverLeft, Refused, SenderLeft, Sent,
+};
 
-/// An operation, and when it began and ended, by a common counter.
+/// An operation on that channel, and when it began and ended, by a common counter.
 #[derive(Clone, Copy, Debug)]
 struct Event {
+    channel: usize,
     begin: usize,
     end: usize,
     what: What,
 }
 
-fn act(actor: u32, seed: u64, clock: &AtomicUsize, s: &Sender<u32>, r: &Receiver<u32>) -> Vec<Event> {
-    let mut rng = Rng::new(seed * 8 + u64::from(actor));
-    (0..4)
-        .map(|i| {
-            let begin = clock.fetch_add(1, SeqCst);
-            let what = if rng.below(2) == 0 {
-                let message = actor * 10 + i;
-                What::Sent(message, s.try_send(message).is_ok())
-            } else {
-                What::Received(r.try_recv().ok())
-            };
-            let end = clock.fetch_add(1, SeqCst);
-            if rng.below(3) == 0 {
-                layby::yield_now();
-            }
-            Event { begin, end, what }
-        })
-        .collect()
+struct Log {
+    clock: Arc<AtomicUsize>,
+    events: Vec<Event>,
 }
 
-/// Whether there is such an order, of those that are not in `done`.
-fn explained(
-    events: &[Event],
-    done: u32,
-    queue: &VecDeque<u32>,
-    capacity: usize,
-    failed: &mut HashSet<(u32, Vec<u32>)>,
-) -> bool {
-    let left = || (0..events.len()).filter(|i| done & 1 << i == 0);
+impl Log {
+    fn note(&mut self, operation: impl FnOnce() -> Vec<(usize, What)>) {
+        let begin = self.clock.fetch_add(1, SeqCst);
+        let what = operation();
+        let end = self.clock.fetch_add(1, SeqCst);
+        self.events.extend(what.into_iter().map(|(channel, what)| Event { channel, begin, end, what }));
+    }
+}
+
+/// Some microseconds, often none.
+fn limit(rng: &mut Rng) -> Duration {
+    Duration::from_micros([0, 5, 30][rng.below(3)])
+}
+
+/// Only on channel 0 it waits without a limit, so that there is always somebody who does not.
+fn send(s: &[Sender<u32>; 2], message: u32, rng: &mut Rng) -> Vec<(usize, What)> {
+    let i = rng.below(2);
+    let what = match rng.below(5) {
+        0 if i == 0 => s[i].send(message).map_or(Refused, |()| Sent(message)),
+        0 | 1 => match s[i].try_send(message) {
+            Ok(()) => Sent(message),
+            Err(TrySendError::Full(_)) => Full,
+            Err(TrySendError::Disconnected(_)) => Refused,
+        },
+        2 => match s[i].send_timeout(message, limit(rng)) {
+            Ok(()) => Sent(message),
+            Err(SendTimeoutError::Timeout(_)) => Full,
+            Err(SendTimeoutError::Disconnected(_)) => Refused,
+        },
+        form => {
+            let mut select = Select::new();
+            for s in s {
+                select.send(s);
+            }
+            let operation = if form == 3 { Ok(select.select()) } else { select.select_timeout(limit(rng)) };
+            let Ok(operation) = operation else { return vec![(0, Full), (1, Full)] };
+            let i = operation.index();
+            if rng.below(2) == 0 {
+                layby::yield_now(); // promised, not done
+            }
+            return match operation.send(&s[i], message) {
+                Ok(()) => vec![(i, Promised(message)), (i, Filled(message))],
+                Err(_) => vec![(i, Promised(message)), (i, GivenUp(message))],
+            };
+        }
+    };
+    vec![(i, what)]
+}
+
+fn receive(r: &[Receiver<u32>; 2], rng: &mut Rng) -> Vec<(usize, What)> {
+    let i = rng.below(2);
+    let what = match rng.below(5) {
+        0 if i == 0 => r[i].recv().map_or(NoMore, Received),
+        0 | 1 => match r[i].try_recv() {
+            Ok(message) => Received(message),
+            Err(TryRecvError::Empty) => Empty,
+            Err(TryRecvError::Disconnected) => NoMore,
+        },
+        2 => match r[i].recv_timeout(limit(rng)) {
+            Ok(message) => Received(message),
+            Err(RecvTimeoutError::Timeout) => Empty,
+            Err(RecvTimeoutError::Disconnected) => NoMore,
+        },
+        form => {
+            let mut select = Select::new();
+            for r in r {
+                select.recv(r);
+            }
+            let operation = if form == 3 { Ok(select.select()) } else { select.select_timeout(limit(rng)) };
+            let Ok(operation) = operation else { return vec![(0, Empty), (1, Empty)] };
+            let i = operation.index();
+            return vec![(i, operation.recv(&r[i]).map_or(NoMore, Received))];
+        }
+    };
+    vec![(i, what)]
+}
+
+/// Two that send and two that receive.
+fn history(actors: &Actors, seed: u64, capacities: [usize; 2]) -> Vec<Event> {
+    let channels = capacities.map(|capacity| match capacity {
+        usize::MAX => unbounded(),
+        capacity => bounded(capacity),
+    });
+    let clock = Arc::new(AtomicUsize::new(0));
+    let running: Vec<Actor<Vec<Event>>> = (0..4)
+        .map(|actor| {
+            let [a, b] = &channels;
+            // Each has the handles of its side alone.
+            let mut s = (actor < 2).then(|| [a.0.clone(), b.0.clone()]);
+            let mut r = (actor >= 2).then(|| [a.1.clone(), b.1.clone()]);
+            let mut log = Log { clock: clock.clone(), events: Vec::new() };
+            actors.start(move || {
+                let mut rng = Rng::new(seed * 8 + u64::from(actor));
+                for i in 0..EACH as u32 {
+                    if let Some(s) = &s {
+                        log.note(|| send(s, actor * 10 + i, &mut rng));
+                    } else if let Some(r) = &r {
+                        log.note(|| receive(r, &mut rng));
+                    }
+                    if rng.below(3) == 0 {
+                        layby::yield_now();
+                    }
+                }
+                let left = if s.is_some() { SenderLeft } else { ReceiverLeft };
+                log.note(|| {
+                    drop((s.take(), r.take()));
+                    vec![(0, left), (1, left)]
+                });
+                log.events
+            })
+        })
+        .collect();
+    drop(channels);
+    running.into_iter().flat_map(Actor::join).collect()
+}
+
+/// A channel, as far as an order has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct State {
+    /// Of the events.
+    done: u64,
+    queue: VecDeque<u32>,
+    promised: Vec<u32>,
+    senders_left: u32,
+    receivers_left: u32,
+}
+
+impl State {
+    /// Whether that can be next.
+    fn step(&mut self, what: What, capacity: usize) -> bool {
+        let room = self.queue.len() + self.promised.len() < capacity;
+        let (no_senders, no_receivers) = (self.senders_left == 2, self.receivers_left == 2);
+        match what {
+            Sent(message) => {
+                self.queue.push_back(message);
+                room && !no_receivers
+            }
+            Promised(_) if no_receivers => true,
+            Promised(message) => {
+                self.promised.push(message);
+                room
+            }
+            GivenUp(message) => {
+                self.promised.retain(|promised| *promised != message);
+                no_receivers
+            }
+            Filled(message) => {
+                let place = self.promised.iter().position(|promised| *promised == message);
+                place.map(|place| self.promised.remove(place)).is_some() && {
+                    self.queue.push_back(message);
+                    !no_receivers
+                }
+            }
+            // (Without capacity, somebody may be about to come.)
+            Full => (!room || capacity == 0) && !no_receivers,
+            Refused => no_receivers,
+            Received(message) => self.queue.pop_front() == Some(message),
+            Empty => self.queue.is_empty() && !no_senders,
+            NoMore => self.queue.is_empty() && no_senders,
+            SenderLeft => {
+                self.senders_left += 1;
+                true
+            }
+            ReceiverLeft => {
+                self.receivers_left += 1;
+                if self.receivers_left == 2 {
+                    self.queue.clear();
+                }
+                true
+            }
+        }
+    }
+}
+
+/// Whether there is such an order, from a state that was not tried `before`.
+fn explained(events: &[Event], state: &State, capacity: usize, before: &mut HashSet<State>) -> bool {
+    let left = || (0..events.len()).filter(|i| state.done & 1 << i == 0);
     let Some(first_end) = left().map(|i| events[i].end).min() else { return true };
-    if !failed.insert((done, queue.iter().copied().collect())) {
+    if !before.insert(state.clone()) {
         return false;
     }
-    left().filter(|i| events[*i].begin < first_end).any(|i| {
-        let mut queue = queue.clone();
-        let allowed = match events[i].what {
-            What::Sent(message, true) => {
-                queue.push_back(message);
-                queue.len() <= capacity
-            }
-            What::Sent(_, false) => queue.len() == capacity,
-            What::Received(got) => queue.pop_front() == got,
+    let next = || left().filter(|i| events[*i].begin < first_end);
+    let mut alone = next().filter_map(|i| {
+        let mut after = State { done: state.done | 1 << i, ..state.clone() };
+        after.step(events[i].what, capacity).then_some(after)
+    });
+    if alone.any(|after| explained(events, &after, capacity, before)) {
+        return true;
+    }
+    // From hand to hand: nothing lies in between, so it needs no place.
+    next().any(|i| {
+        let (Sent(message) | Promised(message)) = events[i].what else { return false };
+        let taken = |j: &usize| events[*j].what == Received(message);
+        let Some(j) = next().find(taken).filter(|_| state.queue.is_empty() && state.receivers_left < 2)
+        else {
+            return false;
         };
-        allowed && explained(events, done | 1 << i, &queue, capacity, failed)
+        // A select's hand-over is one event here, though noted as two.
+        let filled = left().find(|k| events[*k].what == Filled(message)).map_or(0, |k| 1 << k);
+        let after = State { done: state.done | 1 << i | 1 << j | filled, ..state.clone() };
+        explained(events, &after, capacity, before)
     })
+}
+
+fn check(actors: &Actors, seed: u64) {
+    const CAPACITIES: [usize; 4] = [0, 1, 2, usize::MAX];
+    let capacities = [CAPACITIES[seed as usize % 4], CAPACITIES[seed as usize / 4 % 4]];
+    let events = history(actors, seed, capacities);
+    for (channel, capacity) in capacities.into_iter().enumerate() {
+        let events: Vec<Event> = events.iter().copied().filter(|event| event.channel == channel).collect();
+        let explained = explained(&events, &State::default(), capacity, &mut HashSet::new());
+        assert!(explained, "seed {seed}, capacity {capacity}: {events:#?}");
+    }
 }
 
 #[test]
@@ -75,23 +273,17 @@ fn every_history_is_that_of_a_queue() {
     let _watchdog = watchdog(60);
     for n in workers() {
         on(n, || {
-            for seed in 0..90 {
-                let capacity = [1, 2, usize::MAX][seed as usize % 3];
-                let (s, r) = if capacity == usize::MAX { unbounded() } else { bounded(capacity) };
-                let clock = Arc::new(AtomicUsize::new(0));
-                let actors = crate::common::Actors::new(
-                    [Kind::Threads, Kind::Mixed, Kind::Tasks][seed as usize / 3 % 3],
-                );
-                let running: Vec<_> = (0..4)
-                    .map(|actor| {
-                        let (clock, s, r) = (clock.clone(), s.clone(), r.clone());
-                        actors.start(move || act(actor, seed, &clock, &s, &r))
-                    })
-                    .collect();
-                let events: Vec<Event> = running.into_iter().flat_map(crate::common::Actor::join).collect();
-                let explained = explained(&events, 0, &VecDeque::new(), capacity, &mut HashSet::new());
-                assert!(explained, "seed {seed}, capacity {capacity}: {events:#?}");
+            for seed in 0..96 {
+                check(&Actors::new([Kind::Threads, Kind::Mixed, Kind::Tasks][seed as usize % 3]), seed);
             }
         });
+    }
+}
+
+#[test]
+fn so_is_every_seeded_one() {
+    let _watchdog = watchdog(60);
+    for seed in 0..160 {
+        layby::testing::run(seed, || check(&Actors::new(Kind::Tasks), seed));
     }
 }

@@ -1,6 +1,6 @@
 //! `PriorityQueue` and `LifoQueue`: order, room, shutdown, `join`, and whatever user code does in `Ord`.
 
-use crate::common::{Rng, everywhere, on, watchdog, workers};
+use crate::common::{Rng, everywhere, message, on, quiet_panics_that_say, watchdog, workers};
 use layby::channel::{LifoQueue, PriorityQueue, RecvError, SendError, TryRecvError, TrySendError};
 use layby::{go, testing, yield_now};
 use std::cmp::Ordering;
@@ -205,6 +205,47 @@ fn who_is_cancelled_takes_nothing_along() {
     }
 }
 
+/// Who waits for all to be done and is cancelled changes nothing for the others, nor for who works.
+#[test]
+fn who_gives_up_waiting_for_the_work_leaves_the_others() {
+    let _watchdog = watchdog(60);
+    for seed in 0..200 {
+        testing::run(seed, || {
+            let (queue, done) = (Arc::new(LifoQueue::bounded(4)), Arc::new(AtomicUsize::new(0)));
+            (0..4).for_each(|i| queue.put(i).unwrap());
+            let joiners: Vec<_> = (0..4)
+                .map(|_| {
+                    let (queue, done) = (queue.clone(), done.clone());
+                    go!(move || {
+                        queue.join();
+                        assert_eq!(done.load(SeqCst), 4, "too early");
+                    })
+                })
+                .collect();
+            let worker = go!({
+                let (queue, done) = (queue.clone(), done.clone());
+                move || {
+                    while queue.get().is_ok() {
+                        (0..testing::random() % 3).for_each(|_| yield_now());
+                        done.fetch_add(1, SeqCst);
+                        queue.task_done();
+                    }
+                }
+            });
+            for joiner in &joiners[1..] {
+                (0..testing::random() % 5).for_each(|_| yield_now());
+                joiner.cancel();
+            }
+            for (i, joiner) in joiners.into_iter().enumerate() {
+                assert!(joiner.join().is_ok() || i > 0, "seed {seed}");
+            }
+            queue.join();
+            queue.shutdown();
+            worker.join().unwrap();
+        });
+    }
+}
+
 /// The item that was on its way may be gone; the queue goes on, with its room, and counts right.
 #[test]
 fn a_panic_in_ord_leaves_a_queue_that_works() {
@@ -232,6 +273,23 @@ fn a_panic_in_ord_leaves_a_queue_that_works() {
             assert!((0..4).map(|_| queue.get().unwrap().0).eq(0..4));
         });
     }
+}
+
+/// It would wait for itself. Guards: a put whose `Ord` looks into its queue never came back.
+#[test]
+fn an_ord_that_uses_its_queue_panics() {
+    static QUEUE: std::sync::LazyLock<PriorityQueue<Job>> =
+        std::sync::LazyLock::new(PriorityQueue::unbounded);
+    let _watchdog = watchdog(20);
+    quiet_panics_that_say("uses that queue");
+    let test = || {
+        let uses_it = || drop(QUEUE.put(Job(9, 9, || ())));
+        QUEUE.put(Job(1, 1, || ())).unwrap();
+        let put = catch_unwind(AssertUnwindSafe(|| QUEUE.put(Job(0, 2, uses_it))));
+        assert!(message(put.unwrap_err()).contains("uses that queue"));
+        assert!(!QUEUE.shutdown_now().is_empty());
+    };
+    on(1, test);
 }
 
 #[test]

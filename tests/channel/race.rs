@@ -197,3 +197,71 @@ fn a_cancelled_task_takes_nothing_that_is_there() {
         assert_eq!(r.try_recv(), Ok(1));
     });
 }
+
+#[test]
+fn who_gives_up_takes_no_message_of_the_clock() {
+    let _watchdog = watchdog(60);
+    for seed in 0..200 {
+        testing::run(seed, || {
+            let r = after(3 * US);
+            let tasks: Vec<_> = (0..4)
+                .map(|i| {
+                    let r = r.clone();
+                    go!(move || match i {
+                        0 | 1 => r.recv().is_ok(),
+                        2 => select! { recv(r) -> at => at.is_ok(), recv(after(2 * US)) -> _ => false },
+                        _ => r.recv_timeout(pick(6) as u32 * US).is_ok(),
+                    })
+                })
+                .collect();
+            for task in &tasks {
+                layby::sleep(pick(3) as u32 * US);
+                task.cancel();
+            }
+            let received = tasks.into_iter().filter_map(|task| task.join().ok()).filter(|got| *got).count();
+            layby::sleep(9 * US);
+            assert_eq!(received + r.try_iter().count(), 1, "seed {seed}");
+        });
+    }
+}
+
+/// Who only wants to know takes nothing, and keeps nobody from it.
+#[test]
+fn who_watches_and_gives_up_leaves_all_as_it_is() {
+    let _watchdog = watchdog(60);
+    for seed in 0..200 {
+        testing::run(seed, || {
+            let channels = [bounded(1), bounded(seed as usize % 2)];
+            let watchers: Vec<_> = (0..3)
+                .map(|i| {
+                    let [(_, a), (_, b)] = channels.clone();
+                    go!(move || {
+                        let mut select = Select::new();
+                        select.recv(&a);
+                        select.recv(&b);
+                        match i {
+                            0 => select.ready(),
+                            _ => select.ready_timeout(pick(5) as u32 * US).unwrap_or(0),
+                        }
+                    })
+                })
+                .collect();
+            let senders = channels.clone().map(|(s, _)| {
+                go!(move || {
+                    layby::sleep(pick(5) as u32 * US);
+                    s.send(7).unwrap();
+                })
+            });
+            for watcher in &watchers[1..] {
+                layby::sleep(pick(4) as u32 * US);
+                watcher.cancel();
+            }
+            let mut went = watchers.into_iter().map(|watcher| watcher.join());
+            assert!(went.next().is_some_and(|first| first.unwrap() < 2), "one is ready sometime");
+            went.for_each(drop);
+            let [(_, a), (_, b)] = &channels;
+            assert_eq!((a.recv(), b.recv()), (Ok(7), Ok(7)), "seed {seed}");
+            senders.into_iter().for_each(|sender| sender.join().unwrap());
+        });
+    }
+}

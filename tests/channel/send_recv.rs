@@ -5,9 +5,11 @@ use layby::channel::{
     Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TryRecvError, TrySendError,
     bounded, unbounded,
 };
+use layby::testing;
+use layby::time::Instant;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -102,7 +104,7 @@ fn what_does_not_wait_and_what_waits_in_vain() {
         assert_eq!((s.len(), r.len(), s.is_full(), r.is_empty()), (1, 1, true, false));
         drop(s);
         assert_eq!(r.recv_deadline(Instant::now()), Ok(1), "a message is there, whatever the deadline");
-        assert_eq!(r.recv_deadline(layby::time::Instant::now()), Err(RecvTimeoutError::Disconnected));
+        assert_eq!(r.recv_deadline(Instant::now()), Err(RecvTimeoutError::Disconnected));
         assert_eq!(r.try_recv(), Err(TryRecvError::Disconnected));
 
         let (s, r) = bounded::<u32>(0);
@@ -116,6 +118,7 @@ fn what_does_not_wait_and_what_waits_in_vain() {
     };
     tried();
     on(1, tried);
+    (0..20).for_each(|seed| testing::run(seed, tried));
 }
 
 #[test]

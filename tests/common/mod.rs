@@ -197,6 +197,22 @@ pub(crate) fn on<T>(workers: usize, f: impl FnOnce() -> T) -> T {
     layby::Builder::new().workers(workers).run(f)
 }
 
+/// In virtual time, by some seeds.
+pub(crate) fn seeded(f: impl Fn()) {
+    for seed in 0..10 {
+        layby::testing::run(seed, &f);
+    }
+}
+
+/// In tasks of 1 and of several workers, in seeded order, and on a thread that is no task.
+pub(crate) fn everywhere_and_seeded(f: impl Fn() + Sync) {
+    seeded(&f);
+    for n in workers() {
+        on(n, &f);
+    }
+    f();
+}
+
 pub(crate) fn yield_until(mut condition: impl FnMut() -> bool) {
     while !condition() {
         layby::yield_now();
@@ -208,5 +224,46 @@ pub(crate) fn message(payload: Box<dyn std::any::Any + Send>) -> String {
     match payload.downcast::<&str>() {
         Ok(text) => (*text).into(),
         Err(payload) => *payload.downcast::<String>().expect("a panic with a message"),
+    }
+}
+
+/// A task that sets the flag it is given, and then waits in `f`; already in it, as far as that can be known.
+pub(crate) fn waiting_in<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> layby::JoinHandle<T> {
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    let flag = std::sync::Arc::new(AtomicBool::new(false));
+    let set = flag.clone();
+    let task = layby::spawn(move || {
+        set.store(true, SeqCst);
+        f()
+    });
+    yield_until(|| flag.load(SeqCst));
+    (0..5).for_each(|_| layby::yield_now());
+    task
+}
+
+/// So many tasks of `f`, which is told which one it is.
+pub(crate) fn spawn_each(
+    count: usize,
+    f: impl Fn(usize) + Send + Sync + 'static,
+) -> Vec<layby::JoinHandle<()>> {
+    let f = std::sync::Arc::new(f);
+    (0..count)
+        .map(|i| {
+            let f = f.clone();
+            layby::spawn(move || f(i))
+        })
+        .collect()
+}
+
+/// Cancels some of `tasks`, one now, one later, and sees each of them end. `below(n)` is a random number below n.
+pub(crate) fn cancel_some(tasks: Vec<layby::JoinHandle<()>>, mut below: impl FnMut(usize) -> usize) {
+    for task in &tasks {
+        (0..below(8)).for_each(|_| layby::yield_now());
+        if below(2) == 0 {
+            task.cancel();
+        }
+    }
+    for task in tasks {
+        assert!(task.join().map_or_else(|error| error.is_cancelled(), |()| true));
     }
 }

@@ -180,8 +180,10 @@ fn destructors_of_a_generator_may_block() {
         for how in 0..3 {
             on(n, || {
                 let (ended, others) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-                let noted = ended.clone();
+                let (noted, started) = (ended.clone(), Arc::new(AtomicBool::new(false)));
+                let starts = started.clone();
                 let task = go!(move || {
+                    starts.store(true, SeqCst);
                     let mut generator = gen_iter(move |y| {
                         let _slow = OnDrop(|| {
                             sleep(2 * MS);
@@ -213,6 +215,10 @@ fn destructors_of_a_generator_may_block() {
                         })
                     })
                     .collect();
+                // On a busy machine that takes a while; a task that is cancelled before does nothing.
+                while !started.load(SeqCst) {
+                    yield_now();
+                }
                 sleep(MS);
                 task.cancel();
                 assert_eq!(task.join().is_ok(), how == 0);

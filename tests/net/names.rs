@@ -114,6 +114,32 @@ fn the_first_to_answer() {
     });
 }
 
+/// Guards: the families take turns, each with its 250 ms; and the deadline is the caller's.
+#[test]
+fn the_other_family_after_its_delay() {
+    everywhere(|| {
+        let Ok(six) = TcpListener::bind("[::1]:0") else {
+            return; // a machine without IPv6
+        };
+        let good = six.local_addr().unwrap();
+        let (silent, _fill) = silent();
+        // By turns: silent, good, silent. In order it would be the third. (A busy machine may be late now and then.)
+        let in_time = |_| {
+            let start = Instant::now();
+            let stream = TcpStream::connect_race(&[silent, silent, good][..]).unwrap();
+            assert_eq!(stream.peer_addr().unwrap(), good);
+            let took = start.elapsed();
+            assert!(took >= Duration::from_millis(250), "{took:?}");
+            took < Duration::from_millis(490)
+        };
+        assert!((0..3).any(in_time));
+
+        let limit = Duration::from_millis(30);
+        let result = layby::timeout(limit, || TcpStream::connect_race(&[silent, silent][..]).map(drop));
+        assert!(result.is_err(), "{result:?}");
+    });
+}
+
 #[test]
 fn all_fail() {
     everywhere(|| {

@@ -2,7 +2,7 @@
 
 #![cfg(not(loom))] // whose atomics are not for statics
 
-use crate::common::{Rng, on, watchdog, workers, yield_until};
+use crate::common::{Rng, on, spawn_each, watchdog, workers, yield_until};
 use layby::sync::{Arc, Barrier, Condvar, Mutex};
 use layby::testing::{self, random};
 use layby::{JoinHandle, go, task, time::Instant};
@@ -16,16 +16,6 @@ type Pair<T> = Arc<(Mutex<T>, Condvar)>;
 
 fn pair<T>(value: T) -> Pair<T> {
     Arc::new((Mutex::new(value), Condvar::new()))
-}
-
-fn spawn(count: usize, f: impl Fn(usize) + Send + Sync + 'static) -> Vec<JoinHandle<()>> {
-    let f = Arc::new(f);
-    (0..count)
-        .map(|i| {
-            let f = f.clone();
-            go!(move || f(i))
-        })
-        .collect()
 }
 
 #[test]
@@ -54,7 +44,7 @@ fn a_notification_wakes_one_and_in_order() {
         testing::run(seed, || {
             let shared = pair((Vec::new(), Vec::new()));
             let other = shared.clone();
-            let waiters = spawn(5, move |i| {
+            let waiters = spawn_each(5, move |i| {
                 let mut lists = other.0.lock().unwrap();
                 lists.0.push(i);
                 let mut lists = other.1.wait(lists).unwrap();
@@ -165,7 +155,7 @@ fn a_cancelled_waiter_takes_no_notification() {
         testing::run(seed, || {
             let shared = pair(0);
             let other = shared.clone();
-            let waiters = spawn(3, move |_| {
+            let waiters = spawn_each(3, move |_| {
                 let mut value = other.0.lock().unwrap();
                 *value += 1;
                 drop(other.1.wait(value).unwrap());
@@ -209,7 +199,7 @@ fn every_item_finds_a_taker_by_any_seed() {
                 }
             };
             let takes = take.clone();
-            let fickle = spawn(4, move |_| takes(true));
+            let fickle = spawn_each(4, move |_| takes(true));
             let steady = go!(move || take(false));
             for _ in 0..20 {
                 (0..random() % 4).for_each(|_| task::yield_now());
@@ -242,7 +232,7 @@ fn notify_all_wakes_all_that_wait_and_none_that_comes_later() {
             let shared = pair((0, 0));
             let other = shared.clone();
             // Each waits twice.
-            let waiters = spawn(50, move |_| {
+            let waiters = spawn_each(50, move |_| {
                 let mut counts = other.0.lock().unwrap();
                 for _ in 0..2 {
                     counts.0 += 1;
@@ -305,7 +295,7 @@ fn a_barrier_counts_only_those_who_wait() {
             let other = barrier.clone();
             let passed = Arc::new(AtomicUsize::new(0));
             let count = passed.clone();
-            let tasks = spawn(5, move |_| {
+            let tasks = spawn_each(5, move |_| {
                 other.wait();
                 count.fetch_add(1, SeqCst);
             });
@@ -322,7 +312,7 @@ fn a_barrier_counts_only_those_who_wait() {
             assert_eq!(passed.load(SeqCst) % 3, 0);
             // And it is as new.
             let other = barrier.clone();
-            let others = spawn(2, move |_| {
+            let others = spawn_each(2, move |_| {
                 let _ = other.wait();
             });
             barrier.wait();
@@ -340,7 +330,7 @@ fn items_and_takers_on_real_workers() {
             let taken = Arc::new(AtomicUsize::new(0));
             on(n, || {
                 let (other, count) = (shared.clone(), taken.clone());
-                let takers = spawn(10, move |i| {
+                let takers = spawn_each(10, move |i| {
                     let mut rng = Rng::new(seed * 10 + i as u64);
                     loop {
                         let mut items = other.0.lock().unwrap();

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
+const US: Duration = Duration::from_micros(1);
 
 // tokio: try_acquire, try_acquire_many, forget, merge, split, close, debug
 #[test]
@@ -141,13 +142,15 @@ fn first_come_first_served() {
                 .map(|i| {
                     let (semaphore, log) = (semaphore.clone(), log.clone());
                     go!(move || {
+                        // One by one: each can be held up by the seed before it has queued.
+                        layby::sleep(MS * ((7 * i as u32 + seed as u32) % 10));
                         log.lock().unwrap().0.push(i);
                         semaphore.acquire(i % 3 + 1).unwrap().forget();
                         log.lock().unwrap().1.push(i);
                     })
                 })
                 .collect();
-            layby::sleep(MS);
+            layby::sleep(20 * MS);
             for _ in 0..19 {
                 semaphore.add(1);
                 layby::sleep(MS);
@@ -345,6 +348,40 @@ fn a_wait_group_waits_for_all() {
         }
     }
     WaitGroup::default().wait();
+}
+
+/// Who gives up waits no more, and is no member any more; the others are let through when all have gone, and not before.
+#[test]
+fn who_gives_up_is_not_waited_for() {
+    let _watchdog = watchdog(60);
+    for seed in 0..200 {
+        testing::run(seed, || {
+            let (group, gone) = (WaitGroup::new(), Arc::new(AtomicUsize::new(0)));
+            let start = |waits: bool| {
+                let (group, gone) = (group.clone(), gone.clone());
+                go!(move || {
+                    layby::sleep(random() as u32 % 3 * US);
+                    if !waits {
+                        gone.fetch_add(1, SeqCst);
+                        return; // the last touch of `group` is its drop
+                    }
+                    let limit = [US, 3 * US, 100 * US][random() as usize % 3];
+                    if layby::timeout(limit, || group.wait()).is_ok() {
+                        assert_eq!(gone.load(SeqCst), 2);
+                    }
+                })
+            };
+            let members = [start(false), start(false)];
+            let waiters = [start(true), start(true), start(true)];
+            layby::sleep(random() as u32 % 5 * US);
+            waiters[0].cancel();
+            group.wait();
+            assert_eq!(gone.load(SeqCst), 2);
+            members.into_iter().for_each(|member| member.join().unwrap());
+            let went: Vec<_> = waiters.into_iter().map(JoinHandle::join).collect();
+            assert!(went[1..].iter().all(Result::is_ok), "seed {seed}");
+        });
+    }
 }
 
 trait InATask {

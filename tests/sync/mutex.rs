@@ -2,7 +2,7 @@
 
 #![cfg(not(loom))] // whose atomics are not for statics
 
-use crate::common::{Rng, on, watchdog, workers, yield_until};
+use crate::common::{Rng, cancel_some, on, spawn_each, watchdog, workers, yield_until};
 use layby::sync::{Arc, Mutex, TryLockError};
 use layby::testing::{self, random};
 use layby::{JoinHandle, go, task, time::Instant};
@@ -10,16 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
-
-fn spawn(count: usize, f: impl Fn(usize) + Send + Sync + 'static) -> Vec<JoinHandle<()>> {
-    let f = Arc::new(f);
-    (0..count)
-        .map(|i| {
-            let f = f.clone();
-            go!(move || f(i))
-        })
-        .collect()
-}
 
 fn join(tasks: Vec<JoinHandle<()>>) {
     tasks.into_iter().for_each(|task| task.join().unwrap());
@@ -103,7 +93,7 @@ fn a_parked_holder_keeps_nobody_but_those_who_want_the_lock() {
         let mutex = Arc::new(Mutex::new(()));
         let guard = mutex.lock().unwrap();
         let other = mutex.clone();
-        let waiters = spawn(1_000, move |_| drop(other.lock().unwrap()));
+        let waiters = spawn_each(1_000, move |_| drop(other.lock().unwrap()));
         let free = go!(|| layby::sleep(MS));
         layby::sleep(10 * MS);
         assert!(free.is_finished() && waiters.iter().all(|task| !task.is_finished()));
@@ -120,11 +110,13 @@ fn waiters_are_served_in_order_of_arrival() {
             let order = Arc::new((Mutex::new(Vec::new()), Mutex::new(Vec::new())));
             let guard = order.1.lock().unwrap();
             let each = order.clone();
-            let tasks = spawn(20, move |i| {
+            let tasks = spawn_each(20, move |i| {
+                // One by one: each can be held up by the seed before it has queued.
+                layby::sleep(MS * ((7 * i as u32 + seed as u32) % 20));
                 each.0.lock().unwrap().push(i);
                 each.1.lock().unwrap().push(i);
             });
-            layby::sleep(MS);
+            layby::sleep(30 * MS);
             drop(guard);
             join(tasks);
             assert_eq!(*order.0.lock().unwrap(), *order.1.lock().unwrap());
@@ -225,7 +217,7 @@ fn a_cancelled_waiter_leaves_the_queue() {
             let mutex = Arc::new(Mutex::new(()));
             let guard = mutex.lock().unwrap();
             let other = mutex.clone();
-            let waiters = spawn(3, move |_| drop(other.lock().unwrap()));
+            let waiters = spawn_each(3, move |_| drop(other.lock().unwrap()));
             (0..5).for_each(|_| task::yield_now());
             waiters[1].cancel();
             let mut waiters = waiters.into_iter();
@@ -245,8 +237,10 @@ fn a_free_lock_is_a_suspension_point() {
     testing::run(1, || {
         let mutex = Arc::new(Mutex::new(0));
         for kind in 0..2 {
-            let other = mutex.clone();
+            let (other, started) = (mutex.clone(), Arc::new(AtomicUsize::new(0)));
+            let starts = started.clone();
             let task = go!(move || {
+                starts.store(1, SeqCst);
                 while !task::is_cancelled() {
                     let _ = std::panic::catch_unwind(task::yield_now);
                 }
@@ -258,7 +252,7 @@ fn a_free_lock_is_a_suspension_point() {
                 }
                 unreachable!();
             });
-            task::yield_now();
+            yield_until(|| started.load(SeqCst) == 1);
             task.cancel();
             assert!(task.join().unwrap_err().is_cancelled());
         }
@@ -275,7 +269,7 @@ fn nothing_is_lost_by_any_seed() {
             let mutex = Arc::new(Mutex::new(0));
             let taken = Arc::new(AtomicUsize::new(0));
             let (each, count) = (mutex.clone(), taken.clone());
-            let tasks = spawn(8, move |_| {
+            let tasks = spawn_each(8, move |_| {
                 for _ in 0..5 {
                     let guard = match random() % 3 {
                         0 => each.lock().ok(),
@@ -288,15 +282,7 @@ fn nothing_is_lost_by_any_seed() {
                     (0..random() % 3).for_each(|_| task::yield_now());
                 }
             });
-            for task in &tasks {
-                (0..random() % 8).for_each(|_| task::yield_now());
-                if random().is_multiple_of(2) {
-                    task.cancel();
-                }
-            }
-            for task in tasks {
-                assert!(task.join().map_or_else(|error| error.is_cancelled(), |()| true));
-            }
+            cancel_some(tasks, |n| random() as usize % n);
             let total = *mutex.try_lock().expect("it is free, and not poisoned");
             assert_eq!(total, taken.load(SeqCst));
         });
@@ -335,15 +321,7 @@ fn nothing_is_lost_on_real_workers() {
                 on(n, || {
                     let mut rng = Rng::new(seed);
                     let tasks: Vec<_> = (0..30).map(|i| go!(work(seed * 100 + 10 + i))).collect();
-                    for task in &tasks {
-                        if rng.below(2) == 0 {
-                            task::yield_now();
-                            task.cancel();
-                        }
-                    }
-                    for task in tasks {
-                        assert!(task.join().map_or_else(|error| error.is_cancelled(), |()| true));
-                    }
+                    cancel_some(tasks, |n| rng.below(n));
                 });
             });
             let total = *mutex.try_lock().expect("it is free, and not poisoned");

@@ -4,7 +4,7 @@
 
 use crate::common::{OnDrop, on, quiet_panics, watchdog, workers, yield_until};
 use layby::generator::gen_iter;
-use layby::sync::{Arc, LazyLock, Once, OnceLock};
+use layby::sync::{Arc, Event, LazyLock, Mutex, Once, OnceLock, RwLock, Semaphore};
 use layby::testing::{self, random};
 use layby::{JoinHandle, go, task};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -292,4 +292,81 @@ fn by_any_seed_all_get_the_one_value() {
             assert!(values.iter().all(|value| Some(value) == cell.get()));
         });
     }
+}
+
+/// The closure is shielded, so it runs once whoever is cancelled; who is cancelled while another runs it leaves, and that is all.
+#[test]
+fn a_lazy_value_is_made_once_by_any_seed() {
+    let _watchdog = watchdog(60);
+    for seed in 0..200 {
+        testing::run(seed, || {
+            let made = Arc::new(AtomicUsize::new(0));
+            let count = made.clone();
+            let lazy = Arc::new(LazyLock::new(move || {
+                (0..random() % 4).for_each(|_| task::yield_now());
+                count.fetch_add(1, SeqCst) + 7
+            }));
+            let tasks: Vec<_> = (0..6)
+                .map(|_| {
+                    let lazy = lazy.clone();
+                    go!(move || {
+                        (0..random() % 3).for_each(|_| task::yield_now());
+                        **lazy
+                    })
+                })
+                .collect();
+            for task in &tasks {
+                (0..random() % 3).for_each(|_| task::yield_now());
+                if random().is_multiple_of(2) {
+                    task.cancel();
+                }
+            }
+            let values = tasks.into_iter().filter_map(|task| JoinHandle::join(task).ok());
+            assert!(values.into_iter().all(|value| value == 7));
+            assert_eq!((**lazy, made.load(SeqCst)), (7, 1), "seed {seed}");
+        });
+    }
+}
+
+/// A task that asks until it is so lets the others make it so. Guards: `OnceLock::get` in a loop kept the only worker for ever.
+#[test]
+fn asking_in_vain_lets_others_run() {
+    let _watchdog = watchdog(20);
+    on(1, || {
+        let (cell, event) = (Arc::new(OnceLock::new()), Arc::new(Event::new()));
+        let (once, lock) = (Arc::new(Once::new()), Arc::new(RwLock::new(())));
+        let (mutex, semaphore) = (Arc::new(Mutex::new(())), Arc::new(Semaphore::new(0)));
+        let (read, held) = (lock.read().unwrap(), mutex.lock().unwrap());
+        let asks = go!({
+            let (cell, event, once) = (cell.clone(), event.clone(), once.clone());
+            let (lock, mutex, semaphore) = (lock.clone(), mutex.clone(), semaphore.clone());
+            move || {
+                while cell.get().is_none() {}
+                while !event.is_set() {}
+                while !once.is_completed() {}
+                while lock.try_write().is_err() {}
+                while mutex.try_lock().is_err() {}
+                while semaphore.try_acquire(1).is_err() {}
+            }
+        });
+        (0..3).for_each(|_| task::yield_now());
+        cell.set(()).unwrap();
+        task::yield_now();
+        event.set();
+        task::yield_now();
+        once.call_once(|| ());
+        task::yield_now();
+        drop(read);
+        task::yield_now();
+        drop(held);
+        task::yield_now();
+        semaphore.add(1);
+        asks.join().unwrap();
+
+        // And it can be cancelled.
+        let asks = go!(|| while OnceLock::<()>::new().get().is_none() {});
+        task::yield_now();
+        asks.cancel();
+        assert!(asks.join().unwrap_err().is_cancelled());
+    });
 }

@@ -2,7 +2,7 @@
 
 #![cfg(not(loom))] // whose atomics are not for statics
 
-use crate::common::{Rng, on, watchdog, workers, yield_until};
+use crate::common::{Rng, cancel_some, on, watchdog, workers, yield_until};
 use layby::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use layby::testing::{self, random};
 use layby::{go, task};
@@ -198,6 +198,24 @@ fn a_downgrade_lets_waiting_readers_in_and_writers_not() {
     }
 }
 
+/// Among the tasks of one worker a reader that waits is not passed at all: it is given the lock when that is released.
+#[test]
+fn a_reader_that_waits_is_next() {
+    let _watchdog = watchdog(20);
+    on(1, || {
+        let lock = Arc::new(RwLock::new(()));
+        let guard = lock.write().unwrap();
+        let other = lock.clone();
+        let reader = go!(move || drop(other.read().unwrap()));
+        (0..3).for_each(|_| task::yield_now()); // it queues
+        drop(guard);
+        assert!(lock.try_write().is_err(), "the reader has it");
+        assert!(!reader.is_finished());
+        reader.join().unwrap();
+        assert!(lock.try_write().is_ok());
+    });
+}
+
 /// Neither starves: readers that always overlap let a writer in, writers that always wait let a reader in.
 #[test]
 fn neither_side_starves_the_other() {
@@ -256,15 +274,7 @@ fn nothing_is_lost_by_any_seed() {
                     })
                 })
                 .collect();
-            for task in &tasks {
-                (0..random() % 8).for_each(|_| task::yield_now());
-                if random().is_multiple_of(2) {
-                    task.cancel();
-                }
-            }
-            for task in tasks {
-                assert!(task.join().map_or_else(|error| error.is_cancelled(), |()| true));
-            }
+            cancel_some(tasks, |n| random() as usize % n);
             assert_eq!(*lock.try_write().expect("free"), written.load(SeqCst));
         });
     }
@@ -298,15 +308,7 @@ fn nothing_is_lost_on_real_workers() {
                         })
                     })
                     .collect();
-                for task in &tasks {
-                    task::yield_now();
-                    if rng.below(2) == 0 {
-                        task.cancel();
-                    }
-                }
-                for task in tasks {
-                    assert!(task.join().map_or_else(|error| error.is_cancelled(), |()| true));
-                }
+                cancel_some(tasks, |n| rng.below(n));
             });
             assert_eq!(*lock.try_write().expect("free"), written.load(SeqCst), "seed {seed}");
         }

@@ -1,8 +1,7 @@
-//! Tests of `layby::time` and of virtual time.
+//! Tests of `layby::time`.
 
 #[path = "../common/mod.rs"]
 mod common;
 
 mod interval;
 mod sleep;
-mod testing_seeds;

@@ -6,11 +6,26 @@ use super::items::Items;
 use crate::channel::shared::{Channel, Side};
 use crate::channel::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::park::{self, Deadline, Mask};
+use crate::sched;
+use crate::util::atomic::{AtomicUsize, Ordering};
 
 pub(super) struct Queue<I> {
     store: Channel<Store<I>>,
+    /// Who has the store, as [`me`]; or 0.
+    holder: AtomicUsize,
     ready: Channel<()>,
     room: Option<Channel<()>>,
+}
+
+/// The caller, as a number that nobody else has who is alive.
+fn me() -> usize {
+    thread_local! {
+        static HERE: u8 = const { 0 };
+    }
+    match sched::current() {
+        Some((worker, _)) => worker.running().addr().get(),
+        None => HERE.with(|here| core::ptr::from_ref(here).addr()),
+    }
 }
 
 /// What the lock guards.
@@ -45,16 +60,24 @@ impl<I: Items> Queue<I> {
         let empty = Store { items: I::default(), unfinished: 0, finished: None, shut: false };
         let put = store.try_put(empty);
         debug_assert!(put.is_ok(), "it has room for one");
-        Queue { store, ready: Channel::new(None), room: capacity.map(|places| Channel::new(Some(places))) }
+        let room = capacity.map(|places| Channel::new(Some(places)));
+        Queue { store, holder: AtomicUsize::new(0), ready: Channel::new(None), room }
     }
 
     /// No suspension point.
+    #[track_caller]
     fn lock(&self) -> Locked<'_, I> {
-        let mask = Mask::new();
-        let store = self.store.try_take().unwrap_or_else(|_| match self.store.recv(|| Deadline::NEVER) {
-            Ok(store) => store,
-            Err(_) => unreachable!("nobody leaves the store's channel"),
+        let (mask, me) = (Mask::new(), me());
+        let store = self.store.try_take().unwrap_or_else(|_| {
+            // Relaxed: the caller's number is there only if the caller has written it.
+            let held_by_me = self.holder.load(Ordering::Relaxed) == me;
+            assert!(!held_by_me, "the `Ord` of a queue's items uses that queue");
+            match self.store.recv(|| Deadline::NEVER) {
+                Ok(store) => store,
+                Err(_) => unreachable!("nobody leaves the store's channel"),
+            }
         });
+        self.holder.store(me, Ordering::Relaxed); // as above
         let len = store.items.len();
         Locked { queue: self, store: Some(store), before: len, ready: len, places: len, _mask: mask }
     }
@@ -209,6 +232,7 @@ impl<I: Items> Drop for Locked<'_, I> {
                 let _ = room.try_take();
             }
         }
+        self.queue.holder.store(0, Ordering::Relaxed); // as in `lock`
         let put = self.queue.store.try_put(store);
         debug_assert!(put.is_ok(), "there is one store, and it was here");
     }

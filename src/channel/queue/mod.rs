@@ -25,8 +25,12 @@ use super::{RecvError, SendError, TryRecvError, TrySendError};
 
 /// A queue whose least item is next; of equal ones, that which was put first.
 ///
-/// Like asyncio's `PriorityQueue`, for tasks and threads. [`Reverse`](::core::cmp::Reverse) turns the order around. The items' `Ord`
-/// must not use the queue itself. If it panics, the operation does, and the order of what is left may be wrong.
+/// Like asyncio's `PriorityQueue`, for tasks and threads. [`Reverse`](::core::cmp::Reverse) turns the order around. If the items' `Ord`
+/// panics, the operation does, and the order of what is left may be wrong. While it runs, others wait for the queue; it may wait for other
+/// things, but not for a task that needs the queue.
+///
+/// # Panics
+/// An operation on the queue by the `Ord` of its own items: it would wait for itself.
 ///
 /// # Examples
 /// ```

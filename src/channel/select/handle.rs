@@ -10,7 +10,7 @@ use crate::channel::node::{Given, Node};
 use crate::channel::receiver::{Receiver, Source};
 use crate::channel::sender::Sender;
 use crate::channel::shared::Side;
-use crate::channel::state::Reserved;
+use crate::channel::state::{Reserved, Took};
 use crate::park::{Claim, Details};
 
 /// What a select has got, which its operation is completed with, or which is given back.
@@ -28,6 +28,44 @@ pub(crate) enum Got {
     Completed,
 }
 
+/// How an operation's turn to be linked went.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Its node is in the queue.
+    Linked,
+    /// It need not wait, but the select has been claimed by another of its nodes: a wake is coming.
+    Claimed,
+    /// It needed not wait just now. The claim word is withdrawn. So it is for all that follow.
+    Ready,
+    /// It is done.
+    Got(Got),
+    /// Another select's send was claimed, and will hand its message to the node: a wake is coming.
+    Promised,
+}
+
+impl From<Reserved> for Link {
+    fn from(reserved: Reserved) -> Link {
+        match reserved {
+            Reserved::Nothing => Link::Ready,
+            Reserved::Peer(receiver) => Link::Got(Got::Peer(receiver)),
+            Reserved::Place => Link::Got(Got::Place),
+            Reserved::Disconnected => Link::Got(Got::Disconnected),
+        }
+    }
+}
+
+impl From<Took> for Link {
+    fn from(took: Took) -> Link {
+        match took {
+            Took::Message => Link::Got(Got::Message),
+            Took::Disconnected => Link::Got(Got::Disconnected),
+            Took::Promised => Link::Promised,
+            Took::Empty | Took::Owed => Link::Ready,
+        }
+    }
+}
+
 /// The operation of one side, its type erased.
 ///
 /// # Safety
@@ -43,11 +81,12 @@ pub(crate) unsafe trait Handle {
     fn due(&self) -> Option<Instant>;
     /// Tells the node where its message is to go.
     fn prepare(&self, node: &Node, room: &Room);
-    /// Links the node, to `watch` or to be done; false: the operation need not wait.
+    /// Links the node, to `watch` or to be done; unless the operation need not wait.
     ///
     /// # Safety
-    /// The node is unlinked, and stays where it is until it is claimed, or `unlink` has returned.
-    unsafe fn link(&self, node: &Node, watch: bool, claim: &Claim) -> bool;
+    /// The node is prepared and unlinked, and stays where it is until it is claimed, or `unlink` has returned; if promised a
+    /// message, until it is woken.
+    unsafe fn link(&self, node: &Node, watch: bool, claim: &Claim) -> Link;
     /// Unlinks the node, if it is linked.
     fn unlink(&self, node: &Node, watch: bool);
     /// For a dump.
@@ -66,11 +105,9 @@ unsafe impl<T> Handle for Sender<T> {
     }
 
     fn try_select(&self, _room: &Room) -> Option<Got> {
-        match self.0.reserve() {
-            Reserved::Nothing => None,
-            Reserved::Peer(receiver) => Some(Got::Peer(receiver)),
-            Reserved::Place => Some(Got::Place),
-            Reserved::Disconnected => Some(Got::Disconnected),
+        match self.0.reserve().into() {
+            Link::Got(got) => Some(got),
+            _ => None,
         }
     }
 
@@ -87,7 +124,7 @@ unsafe impl<T> Handle for Sender<T> {
         node.set_slot(ptr::null_mut());
     }
 
-    unsafe fn link(&self, node: &Node, watch: bool, claim: &Claim) -> bool {
+    unsafe fn link(&self, node: &Node, watch: bool, claim: &Claim) -> Link {
         // SAFETY: says the caller.
         unsafe { self.0.link(node, Side::Send, watch, claim) }
     }
@@ -158,19 +195,19 @@ unsafe impl<T> Handle for Receiver<T> {
         node.set_slot(room.place::<T>().cast());
     }
 
-    unsafe fn link(&self, node: &Node, watch: bool, claim: &Claim) -> bool {
+    unsafe fn link(&self, node: &Node, watch: bool, claim: &Claim) -> Link {
         match &self.0 {
             // SAFETY: says the caller.
             Source::Channel(channel) => unsafe { channel.link(node, Side::Receive, watch, claim) },
             Source::Clock(clock, _) => {
                 if clock.has_message() {
-                    return false;
+                    return if claim.withdraw() { Link::Ready } else { Link::Claimed };
                 }
                 // SAFETY: says the caller.
                 unsafe { clock.link(node, watch) };
-                true
+                Link::Linked
             }
-            Source::Never => true,
+            Source::Never => Link::Linked,
         }
     }
 

@@ -1,6 +1,8 @@
 //! Waiting for the first of several operations.
 
 pub(super) mod handle;
+#[cfg(all(test, loom))]
+mod loom;
 pub mod macros;
 mod operation;
 mod room;

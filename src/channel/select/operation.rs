@@ -12,7 +12,7 @@ use crate::park;
 /// [`recv`](SelectedOperation::recv), with the very sender or receiver that was added to the [`Select`](super::Select).
 ///
 /// Like [`crossbeam_channel::SelectedOperation`], except: until it is completed the task may wait for other things. A peer
-/// that waits for it meanwhile is parked. Dropped by an unwind, it is given back: a received message is the channel's
+/// that waits for it meanwhile is parked; a place that was promised to a send is neither free nor has a message. Dropped by an unwind, it is given back: a received message is the channel's
 /// next, a peer looks for another partner. Forgotten, its message is leaked and its peer waits for ever.
 ///
 /// # Panics

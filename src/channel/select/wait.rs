@@ -4,8 +4,8 @@
 //!    Without a wish to wait that is all; but each is looked at once more, so that of two that take turns in being ready one is found.
 //! 2. None: *link* a node for each into its queue, one lock after the other, in the order of the queues'
 //!    addresses. All nodes share one claim word ([`Claim`]). An operation that is found ready when its turn
-//!    comes is not linked: the select withdraws its claim word, unlinks what it has linked, and goes to 1. If the withdrawal
-//!    is lost, a waker has claimed in the meantime, and its wake is waited for, as in 3.
+//!    comes is not linked: the select withdraws its claim word and gets it done, both under that lock. If the
+//!    withdrawal is lost, a waker has claimed in the meantime, and its wake is waited for, as in 3.
 //! 3. *Park*. A waker claims the word under its own queue's lock, and gives the node what its operation gets.
 //! 4. *Unlink* the rest, under each lock, before the frame goes. A queue that meets a node which has been
 //!    decided elsewhere drops it on the way, so such nodes are passed once.
@@ -13,27 +13,36 @@
 //! * *No event is missed*: each node is linked under the lock under which its operation was found not ready. What makes it ready
 //!   later takes that lock, and finds the node.
 //! * *One event ends the select*: the claim word.
-//! * *Selects that find each other* (one sends where the other receives, without a buffer) do not chase each other for ever. A select
-//!   that withdraws for another has found its node in a queue of no lower address than all it has linked itself. So of the selects that are
-//!   linked, the one that waits in the highest queue withdraws for nobody, and can be claimed.
 //! * *Own nodes do not count*: a task may send and receive on one channel in one select. Whether there is a peer is asked without the
 //!   nodes that have one's own claim word. In 1 there are none linked.
+//!
+//! # Selects that find each other
+//! Where one sends what the other receives, and nothing is buffered, each is ready by the other's node. They must meet, and not
+//! chase each other. Say A withdraws in 2, in the queue q, since it has found B's node there. It then claims B, under the same lock. That fails only if
+//! B has been decided in the moment between: by one that has claimed it, whose operation so is done; or by B itself,
+//! by its cancellation or deadline (it is over), or by its own step 2, in a queue above q: in q it would have needed
+//! the lock that A holds, and in those below it is done linking. Of B the same holds, with a queue above q; and there are finitely many. So whoever withdraws
+//! and fails, somebody has got done: selects that meet each other again and again in vain there are none, whatever the timing. (A
+//! select that fails tries again, from 1.)
 //!
 //! # Rejected
 //! * *Holding all locks while trying and linking* (as Go does): correct, but the longer the select, the longer every one of its channels
 //!   stands still, and the nodes must be typed by lock. What it buys, that of the ready ones a random one is picked at one point in time,
 //!   nobody can observe.
+//! * *Withdrawing, and then trying again from 1*: two that send and receive on one channel each may find the other, withdraw,
+//!   and find nobody, in step, for as long as the timing likes.
 
 use core::cell::Cell;
 use core::fmt::{self, Write};
 use core::hash::{BuildHasher, Hasher};
 use std::hash::RandomState;
 
-use super::handle::{Got, Handle};
+use super::handle::{Got, Handle, Link};
 use super::operation::SelectedOperation;
 use super::room::Room;
 use crate::channel::clock::deadline;
 use crate::channel::node::{Given, Node};
+use crate::channel::shared::Promised;
 use crate::park::{self, Claim, Deadline, Details, Outcome, Reason, Wait, Waiter, park, throw_cancelled};
 use crate::sched;
 use crate::util::rng::Rng;
@@ -67,8 +76,8 @@ impl<'a> Entry<'a> {
 
 /// How a wait for several operations has ended.
 enum Waited {
-    /// This entry's node was claimed.
-    Claimed(usize),
+    /// This entry's operation need not wait, and this came of it; nothing, if it was only watched.
+    Done(usize, Option<Got>),
     /// One may be ready.
     Look,
     TimedOut,
@@ -121,9 +130,7 @@ pub(super) fn select<'a>(
     };
     loop {
         let waited = wait(entries, biased, until, false);
-        if let Waited::Claimed(entry) = waited
-            && let Some(got) = got(&entries[entry].node)
-        {
+        if let Waited::Done(entry, Some(got)) = waited {
             let entry = &entries[entry];
             return Some(SelectedOperation::new(entry.handle, entry.index, got, &entry.room));
         }
@@ -161,7 +168,7 @@ pub(super) fn ready(
     let until = until?();
     loop {
         let waited = wait(entries, biased, until, true);
-        if let Waited::Claimed(entry) = waited {
+        if let Waited::Done(entry, _) = waited {
             return Some(entries[entry].index);
         }
         let index = try_each(entries, biased, look);
@@ -189,23 +196,42 @@ fn try_each<'a, R>(
 fn wait(entries: &[Entry<'_>], biased: bool, until: Deadline, watch: bool) -> Waited {
     let waiter = Waiter::current();
     let claim = Claim::new();
-    let (ready, due) = link(entries, biased, watch, &waiter, &claim);
-    let outcome = if ready && claim.withdraw() {
-        None
-    } else {
-        Some(park(Reason::Select, due.min(until), &waiter, &Selecting(&claim, entries)))
+    let (link, place, due) = link(entries, biased, watch, &waiter, &claim);
+    let outcome = match link {
+        Link::Linked | Link::Claimed => {
+            park(Reason::Select, due.min(until), &waiter, &Selecting(&claim, entries))
+        }
+        Link::Promised => park(Reason::Select, Deadline::NEVER, &waiter, &Promised),
+        Link::Ready | Link::Got(_) => Outcome::Woken,
     };
     unlink(entries, watch);
     match outcome {
-        None => Waited::Look,
-        Some(Outcome::Woken) => Waited::Claimed(claim.winner().expect("who wakes has claimed")),
-        Some(Outcome::TimedOut) if due < until => Waited::Look,
-        Some(Outcome::TimedOut) => Waited::TimedOut,
-        Some(Outcome::Cancelled) => throw_cancelled(),
+        Outcome::Woken => match link {
+            Link::Linked | Link::Claimed => {
+                claimed(entries, claim.winner().expect("who wakes has claimed"), watch)
+            }
+            Link::Promised => claimed(entries, place, watch),
+            Link::Got(got) => Waited::Done(place, Some(got)),
+            Link::Ready if watch => Waited::Done(place, None),
+            Link::Ready => Waited::Look,
+        },
+        Outcome::TimedOut if due < until => Waited::Look,
+        Outcome::TimedOut => Waited::TimedOut,
+        Outcome::Cancelled => throw_cancelled(),
     }
 }
 
-/// Step 2. Returns whether one was found ready, which ends it, and when the clock makes one ready.
+/// The node of that entry has been woken.
+#[inline]
+fn claimed(entries: &[Entry<'_>], entry: usize, watch: bool) -> Waited {
+    match got(&entries[entry].node) {
+        _ if watch => Waited::Done(entry, None),
+        None => Waited::Look,
+        got => Waited::Done(entry, got),
+    }
+}
+
+/// Step 2: as far as `Linked` goes. With the entry that another answer came from, and with when the clock makes one ready.
 #[inline(never)]
 fn link(
     entries: &[Entry<'_>],
@@ -213,7 +239,7 @@ fn link(
     watch: bool,
     waiter: &Waiter,
     claim: &Claim,
-) -> (bool, Deadline) {
+) -> (Link, usize, Deadline) {
     for (index, entry) in entries.iter().enumerate() {
         entry.node.prepare(waiter, claim, index);
         if !watch {
@@ -223,16 +249,18 @@ fn link(
     sort(entries, biased);
     let mut due = Deadline::NEVER;
     for entry in entries {
-        let entry = &entries[entry.order.get()];
-        // SAFETY: `unlink` below comes before the entries can move or go.
-        if !unsafe { entry.handle.link(&entry.node, watch, claim) } {
-            return (true, due);
+        let place = entry.order.get();
+        let entry = &entries[place];
+        // SAFETY: `unlink` comes before the entries can move or go, and where a wake is coming it is waited for.
+        let link = unsafe { entry.handle.link(&entry.node, watch, claim) };
+        if link != Link::Linked {
+            return (link, place, due);
         }
         if let Some(instant) = entry.handle.due() {
             due = due.min(deadline(instant.into()));
         }
     }
-    (false, due)
+    (Link::Linked, 0, due)
 }
 
 #[inline(never)]

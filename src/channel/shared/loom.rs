@@ -7,6 +7,7 @@ use ::loom::thread;
 use super::{Channel, Side, Slot, Waiting};
 use crate::channel::node::{Given, Node};
 use crate::channel::state::{Put, Took};
+use crate::channel::{RecvTimeoutError, SendTimeoutError};
 use crate::fiber::loom::{finish, task};
 use crate::park::loom::park;
 use crate::park::{Deadline, Outcome, Waiter, cancel};
@@ -131,5 +132,23 @@ fn channel_the_last_leaves_and_a_cancel() {
             assert!(matches!(went, None | Some(Given::Disconnected)));
         });
         assert!(channel.try_take().is_err());
+    });
+}
+
+/// The last sender goes while a receiver waits, the last receiver while a sender waits for room. Nothing else ends their waits.
+///
+/// Seen to fail: with a disconnection that wakes nobody, on either side.
+#[test]
+fn channel_the_last_leaves_and_one_waits() {
+    check("channel: the last leaves, one waits", 3, || {
+        let [empty, full] = [Arc::new(Channel::new(Some(1))), Arc::new(Channel::new(Some(0)))];
+        let theirs = (empty.clone(), full.clone());
+        let leaver = thread::spawn(move || {
+            theirs.0.leave(Side::Send);
+            theirs.1.leave(Side::Receive);
+        });
+        assert_eq!(empty.recv(|| Deadline::NEVER), Err::<u32, _>(RecvTimeoutError::Disconnected));
+        assert_eq!(full.send(7, || Deadline::NEVER), Err(SendTimeoutError::Disconnected(7)));
+        leaver.join().unwrap();
     });
 }

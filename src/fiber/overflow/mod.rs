@@ -14,8 +14,8 @@
 //!    the handler that was there before ([`crate::sys::signal`]); to std's, for example, which knows the guards of
 //!    the threads' own stacks.
 //!
-//! A switch does nothing for this. What the handler reads is there anyway: the worker's cell that says which
-//! task runs, and the slot's occupant, which changes once in a task's life.
+//! A switch does nothing for this. What the handler reads is there anyway: the worker's pointer to the task that
+//! runs, and the slot's occupant, which changes once in a task's life.
 //!
 //! # Why the handler may read that
 //! It interrupts its own thread at any instruction, the pool's included, and nothing else runs there
@@ -39,7 +39,7 @@ mod tests;
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{Ordering, compiler_fence};
+use core::sync::atomic::{AtomicPtr, Ordering, compiler_fence};
 use core::{fmt, iter};
 use std::io;
 use std::process;
@@ -54,8 +54,8 @@ use crate::sys::signal_stack::SignalStack;
 struct Watch {
     /// Held, so that nothing is unmapped while the handler may look at it.
     slabs: Rc<Slabs>,
-    /// The cell that says which task runs; null for a pool that has no tasks.
-    running: *const Cell<*const Header>,
+    /// What says which task runs; null for a pool that has no tasks.
+    running: *const AtomicPtr<Header>,
     /// The watch that began before this one.
     next: Cell<*const Watch>,
 }
@@ -69,7 +69,7 @@ thread_local! {
 pub(crate) struct Watched<'a> {
     watch: NonNull<Watch>,
     /// `running` is read as long as this lives.
-    _running: PhantomData<&'a Cell<*const Header>>,
+    _running: PhantomData<&'a AtomicPtr<Header>>,
 }
 
 impl fmt::Debug for Watched<'_> {
@@ -92,7 +92,7 @@ impl<'a> Watched<'a> {
     ///
     /// `running` says which task has the thread, null for none. A pool for other coroutines than tasks has
     /// none of its own; the report then names the task of another watch, inside which it runs.
-    pub(crate) fn new(slabs: Rc<Slabs>, running: Option<&'a Cell<*const Header>>) -> Watched<'a> {
+    pub(crate) fn new(slabs: Rc<Slabs>, running: Option<&'a AtomicPtr<Header>>) -> Watched<'a> {
         let running = running.map_or(ptr::null(), ptr::from_ref);
         let watch = Watch { slabs, running, next: Cell::new(WATCHES.get()) };
         let watch = NonNull::from(Box::leak(Box::new(watch)));
@@ -132,11 +132,12 @@ fn watches<'a>() -> impl Iterator<Item = &'a Watch> {
 
 /// The task that has this thread.
 fn running<'a>() -> Option<&'a Header> {
-    let mut cells = watches().filter_map(|watch| {
+    let mut pointers = watches().filter_map(|watch| {
         // SAFETY: null, or valid while the watch is in the list (`'a` of `Watched`).
         unsafe { watch.running.as_ref() }
     });
-    let task = cells.find_map(|cell| NonNull::new(cell.get().cast_mut()))?;
+    // Relaxed: it was written by this thread.
+    let task = pointers.find_map(|pointer| NonNull::new(pointer.load(Ordering::Relaxed)))?;
     // SAFETY: the scheduler holds a reference to the task while it runs.
     Some(unsafe { task.as_ref() })
 }

@@ -11,6 +11,7 @@ mod handle;
 mod incoming;
 mod listening;
 mod options;
+mod settings;
 mod std_socket;
 mod transfer;
 
@@ -23,6 +24,7 @@ pub(super) use self::incoming::incoming;
 pub(super) use self::listening::Listening;
 use self::options::Options;
 pub(super) use self::options::zero_duration;
+pub(super) use self::settings::settings;
 pub(super) use self::std_socket::{StdListener, StdSocket};
 pub(super) use self::transfer::stream_transfers;
 use crate::io::descriptor::Descriptor;

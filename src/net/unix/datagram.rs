@@ -8,7 +8,6 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::time::Duration;
 
 use socket2::SockAddr;
 
@@ -16,7 +15,7 @@ use super::SocketAddr;
 use super::addr::{for_kernel, from_kernel, of_path};
 use crate::io::descriptor::{Descriptor, Patience, Transfer};
 use crate::net::Shutdown;
-use crate::net::socket::Socket;
+use crate::net::socket::{Socket, settings};
 use crate::park;
 use crate::reactor::Direction;
 use crate::sys::poll::{is_ready, would_block};
@@ -49,6 +48,8 @@ use crate::sys::socket::{self, Receive};
 pub struct UnixDatagram {
     socket: Socket<std::os::unix::net::UnixDatagram>,
 }
+
+settings!(UnixDatagram);
 
 impl UnixDatagram {
     /// Binds to a new file of that path. It is not removed when the socket is dropped.
@@ -245,57 +246,6 @@ impl UnixDatagram {
     #[inline(always)]
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.socket.send_datagram(buf)
-    }
-
-    /// Limits how long receiving waits; `None` for as long as it takes. As
-    /// [`UdpSocket::set_read_timeout`](crate::net::UdpSocket::set_read_timeout).
-    ///
-    /// # Errors
-    /// `InvalidInput` for a duration of zero.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_read_timeout(timeout)
-    }
-
-    /// Limits how long sending waits; `None` for as long as it takes. As
-    /// [`UdpSocket::set_write_timeout`](crate::net::UdpSocket::set_write_timeout).
-    ///
-    /// # Errors
-    /// `InvalidInput` for a duration of zero.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_write_timeout(timeout)
-    }
-
-    /// The limit of [`set_read_timeout`](UnixDatagram::set_read_timeout), rounded by the kernel.
-    ///
-    /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        self.as_std().read_timeout()
-    }
-
-    /// The limit of [`set_write_timeout`](UnixDatagram::set_write_timeout), rounded by the kernel.
-    ///
-    /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        self.as_std().write_timeout()
-    }
-
-    /// With `true`, calls that would wait return `WouldBlock` instead, on all clones.
-    ///
-    /// # Errors
-    /// None; the signature is std's.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.socket.set_nonblocking(nonblocking);
-        Ok(())
-    }
-
-    /// Takes the socket's pending error (`SO_ERROR`), which the next call would otherwise report.
-    ///
-    /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.as_std().take_error()
     }
 
     /// Ends one or both directions, for all clones. Calls that wait in a direction which ends return.

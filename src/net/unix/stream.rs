@@ -13,7 +13,7 @@ use super::addr::{for_kernel, of_path};
 use crate::blocking::unblock;
 use crate::io::descriptor::Patience;
 use crate::net::Shutdown;
-use crate::net::socket::{Socket, stream_transfers};
+use crate::net::socket::{Socket, settings, stream_transfers};
 use crate::park;
 use crate::sys::socket;
 
@@ -34,6 +34,7 @@ pub struct UnixStream {
 }
 
 stream_transfers!(UnixStream);
+settings!(UnixStream);
 
 impl UnixStream {
     /// Connects to the listener at that path.
@@ -125,67 +126,6 @@ impl UnixStream {
     /// Those of `getpeername(2)`.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.as_std().peer_addr()
-    }
-
-    /// Limits how long a read waits; `None` for as long as it takes. As
-    /// [`TcpStream::set_read_timeout`](crate::net::TcpStream::set_read_timeout).
-    ///
-    /// # Errors
-    /// `InvalidInput` for a duration of zero.
-    ///
-    /// # Examples
-    /// ```
-    /// use std::{io::{ErrorKind, Read}, time::Duration};
-    ///
-    /// let (mut near, _far) = layby::net::unix::UnixStream::pair()?;
-    /// near.set_read_timeout(Some(Duration::from_millis(10)))?;
-    /// assert_eq!(near.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_read_timeout(timeout)
-    }
-
-    /// Limits how long a write waits; `None` for as long as it takes. As
-    /// [`TcpStream::set_write_timeout`](crate::net::TcpStream::set_write_timeout).
-    ///
-    /// # Errors
-    /// `InvalidInput` for a duration of zero.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_write_timeout(timeout)
-    }
-
-    /// The limit of [`set_read_timeout`](UnixStream::set_read_timeout), rounded by the kernel.
-    ///
-    /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        self.as_std().read_timeout()
-    }
-
-    /// The limit of [`set_write_timeout`](UnixStream::set_write_timeout), rounded by the kernel.
-    ///
-    /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        self.as_std().write_timeout()
-    }
-
-    /// With `true`, calls that would wait return `WouldBlock` instead, on all clones.
-    ///
-    /// # Errors
-    /// None; the signature is std's.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.socket.set_nonblocking(nonblocking);
-        Ok(())
-    }
-
-    /// Takes the socket's pending error (`SO_ERROR`), which the next call would otherwise report.
-    ///
-    /// # Errors
-    /// Those of `getsockopt(2)`.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.as_std().take_error()
     }
 
     /// Ends one or both directions, for all clones. Calls that wait in a direction which ends return.

@@ -79,7 +79,7 @@ fn frame_tripped_against_claim() {
 
 /// Frames, rule 4: the inner of two frames is closed, expired, while the outer one is tripped.
 ///
-/// Seen to fail: with a `trip` that sets its flag after the bit.
+/// Seen to fail: with a `trip` that sets its flag after the bit, with a `settle` that looks before it clears.
 #[test]
 fn frame_tripped_against_close() {
     check("frame: trip, close", 3, || {

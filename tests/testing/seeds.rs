@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::common::watchdog;
+use crate::common::{OnDrop, quiet_panics, watchdog};
 use layby::net::{TcpListener, TcpStream};
 use layby::time::Instant;
 use layby::{go, spawn_local, testing};
@@ -193,4 +193,49 @@ fn the_programs_own_choices_are_by_the_seed() {
     assert_eq!(draw(8), draw(8));
     assert_ne!(draw(8), draw(9));
     assert!(catch_unwind(testing::random).is_err());
+}
+
+/// A destructor that takes a free lock during a panic is not held up: its mates would seem to panic.
+#[test]
+fn nobody_gives_way_during_a_panic() {
+    let _watchdog = watchdog(30);
+    quiet_panics();
+    for seed in 0..50 {
+        testing::run(seed, || {
+            let mate = go!(|| {
+                for _ in 0..50 {
+                    assert!(!std::thread::panicking(), "a mate's panic is seen here");
+                    layby::yield_now();
+                }
+            });
+            let panics = go!(|| {
+                let lock = layby::sync::Mutex::new(());
+                let _guard = OnDrop(|| (0..50).for_each(|_| drop(lock.lock().unwrap())));
+                panic!("expected");
+            });
+            assert!(panics.join().map(|_: ()| ()).unwrap_err().is_panic());
+            mate.join().unwrap();
+        });
+    }
+}
+
+/// Where others go first, they may cancel; the task then takes nothing.
+#[test]
+fn a_task_that_gives_way_may_be_cancelled_there() {
+    let _watchdog = watchdog(30);
+    let mut ends = HashSet::new();
+    for seed in 0..100 {
+        testing::run(seed, || {
+            let count = Arc::new(layby::sync::Mutex::new(0));
+            let counted = count.clone();
+            let task = go!(move || (0..5).for_each(|_| *counted.lock().unwrap() += 1));
+            layby::yield_now();
+            task.cancel();
+            let result = task.join();
+            let count = *count.try_lock().unwrap();
+            assert_eq!(result.is_ok(), count == 5);
+            ends.insert(count);
+        });
+    }
+    assert_eq!(ends.len(), 6, "{ends:?}");
 }

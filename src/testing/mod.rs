@@ -1,4 +1,4 @@
-//! Seeded runs for tests: one worker, virtual time, an order of the tasks that a seed decides.
+//! Seeded runs for tests: one worker, virtual time, an order of the tasks that a seed decides; and connections in memory.
 //!
 //! A test of concurrent code passes or fails by the order in which its tasks happen to run, and by how long they
 //! sleep. Here both come from a seed: the same seed gives the same run, another seed another order, and an hour's sleep
@@ -19,16 +19,36 @@
 //! }
 //! ```
 //!
+//! * [`run`] is one run, by one seed. [`explore()`] and [`Explore`] run many, to find the order in which a test fails, and say how to have
+//!   it again.
+//! * [`stream_pair`], [`Link`] and [`Network`] are connections in memory, for code that is generic over its streams. They are as
+//!   slow and as bad as the test wants them.
+//!
 //! A run is repeatable as long as what it does is: real sockets, other threads, the real clock, the random order of std's
 //! `HashMap` are not.
 
 #![forbid(unsafe_code)]
 
-use core::panic::Location;
-use std::panic::resume_unwind;
+mod attempt;
+mod bells;
+mod datagram;
+mod explore;
+mod lane;
+mod link;
+mod network;
+mod stream;
 
-use crate::sched::{self, Config, Ran};
-use crate::spawn::{self, JoinError};
+pub use self::datagram::Datagrams;
+pub use self::explore::{Explore, Explored, Failure, explore};
+pub use self::link::Link;
+pub use self::network::{Incoming, Listener, Network};
+pub use self::stream::{Stream, stream_pair};
+pub use crate::sched::{ParseSeedError, Seed, Strategy};
+
+use core::panic::Location;
+
+use self::attempt::{attempt, how_to_repeat, seed_from_env};
+use crate::sched;
 use crate::util::report;
 
 /// Runs `f` as the root task of a runtime with one worker, virtual time, and all free choices by `seed`.
@@ -37,15 +57,16 @@ use crate::util::report;
 ///
 /// * The clock of [`sleep`](crate::sleep()), of all timeouts and of [`time::Instant`](crate::time::Instant) is virtual. It stands
 ///   still while code runs (a switch counts as 100 ns), and jumps to the next timer when every task waits.
-/// * The task that runs next is chosen at random among those that are ready, by the seed.
+/// * The task that runs next is chosen among those that are ready by the seed; and at a suspension point that need not wait (an
+///   uncontended lock, a message that is there) others may come first, by the seed, too.
 /// * If every task waits and there is no timer, and no socket or [`unblock`](crate::unblock) is waited for, the run has failed: the
 ///   tasks are listed on stderr, cancelled, and driven to their end.
 ///
-/// A run that fails prints its seed. With the environment variable `LAYBY_SEED` set, that is the seed, whatever `seed`
-/// says.
+/// A run that fails prints its seed, and how to repeat it. With the environment variable `LAYBY_SEED` set, that is the seed,
+/// whatever `seed` says. A number stands for a random walk; see [`Seed`] for others, and [`explore()`] for running many.
 ///
 /// # Panics
-/// With the panic of `f`. If nothing can happen any more. Inside a task. If `LAYBY_SEED` is no number.
+/// With the panic of `f`. If nothing can happen any more. Inside a task. If `LAYBY_SEED` is no seed.
 ///
 /// # Examples
 /// ```
@@ -66,29 +87,16 @@ use crate::util::report;
 /// layby::testing::run(7, || layby::task::park());
 /// ```
 #[track_caller]
-pub fn run<F, T>(seed: u64, f: F) -> T
+pub fn run<F, T>(seed: impl Into<Seed>, f: F) -> T
 where
     F: FnOnce() -> T,
 {
-    let seed = seed_from_env().unwrap_or(seed);
+    let seed = seed_from_env().unwrap_or_else(|| seed.into());
     let place = Location::caller();
-    let ran = Config::from_env().and_then(|mut config| {
-        config.set_workers(1)?;
-        config.seed = Some(seed);
-        spawn::run_root(config, place, f)
-    });
-    let (ran, result) = ran.unwrap_or_else(|error| panic!("testing::run: {error}"));
-    if ran == Ran::ToItsEnd && result.is_ok() {
-        return result.unwrap_or_else(|_| unreachable!("just looked at"));
-    }
-    report!("testing::run at {place} has failed with seed {seed}; LAYBY_SEED={seed} repeats it");
-    match result {
-        // A panic of the body says more than that its tasks were stuck.
-        Err(payload) if !payload.is::<JoinError>() => resume_unwind(payload),
-        _ => {
-            panic!("testing::run with seed {seed}: every task waits, and no timer is set (listed on stderr)")
-        }
-    }
+    attempt(seed, place, f).result.unwrap_or_else(|fault| {
+        report!("testing::run at {place} has failed with seed {seed}; to repeat it: {}", how_to_repeat(seed));
+        fault.raise(seed)
+    })
 }
 
 /// The next random number of the seeded run that the caller is in: for choices of the test's own.
@@ -107,12 +115,4 @@ where
 #[track_caller]
 pub fn random() -> u64 {
     sched::sim().expect("testing::random is for tasks of a testing::run").random()
-}
-
-fn seed_from_env() -> Option<u64> {
-    let text = std::env::var("LAYBY_SEED").ok()?;
-    match text.trim().parse() {
-        Ok(seed) => Some(seed),
-        Err(error) => panic!("LAYBY_SEED is {text:?}, which is not a whole number: {error}"),
-    }
 }

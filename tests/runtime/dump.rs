@@ -1,8 +1,6 @@
 //! `runtime::dump`: what every task is doing, where, and why it waits.
 
-mod common;
-
-use common::{watchdog, workers};
+use crate::common::{watchdog, workers};
 use layby::runtime::{self, DumpedTask, TaskDump, TaskState};
 use layby::sync::{Condvar, Event, Mutex, Semaphore};
 use layby::{Builder, Runtime, channel, generator, go, task};
@@ -46,9 +44,13 @@ fn expect_waits(dump: &TaskDump, name: &str, what: &str) {
     assert_eq!(find(dump, name).waits_in(), Some(what), "{dump}");
 }
 
-/// Whether a function of that name is in its backtrace.
+/// Whether a function of that name is in its backtrace. A program with line tables and nothing more has no paths for many names.
 fn is_in(dump: &TaskDump, name: &str, function: &str) -> bool {
-    dump.backtrace(find(dump, name)).any(|frame| frame.contains(function))
+    let short = match function.rsplit("::").next().unwrap() {
+        "{{closure}}" => "{closure#",
+        last => last,
+    };
+    dump.backtrace(find(dump, name)).any(|frame| frame.contains(function) || frame.starts_with(short))
 }
 
 #[inline(never)]
@@ -75,7 +77,7 @@ fn a_task_says_what_it_waits_for_and_where_and_goes_on() {
             for name in names {
                 let task = find(&dump, name);
                 assert_eq!((task.state(), task.waits_in()), (TaskState::Waits, Some("an Event")));
-                assert_eq!(task.spawned_at().file(), "tests/dump.rs");
+                assert_eq!(task.spawned_at().file(), file!());
                 assert!(task.parent().is_some() && !task.is_cancelled());
                 let (used, size) = task.stack().unwrap();
                 assert!((200..32 * 1024).contains(&used) && size == 256 * 1024, "{used} of {size}");
@@ -85,7 +87,7 @@ fn a_task_says_what_it_waits_for_and_where_and_goes_on() {
                 assert!(!is_in(&dump, name, "carrier"), "{dump}");
             }
             // One backtrace for the three.
-            assert_eq!(dump.to_string().matches("dump::waits_for_the_event").count(), 1, "{dump}");
+            assert_eq!(dump.to_string().matches("waits_for_the_event at ").count(), 1, "{dump}");
         }
         event.set();
         tasks.into_iter().for_each(|task| task.join().unwrap());
@@ -456,11 +458,14 @@ fn json_is_read_back() {
         json["tasks"].as_array().unwrap().iter().find(|task| task["name"] == "a \"name\"\n\u{1}").unwrap();
     assert_eq!(of_task["state"], "waits");
     assert_eq!(of_task["waits_in"], "an Event");
-    assert_eq!(of_task["spawned_at"]["file"], "tests/dump.rs");
+    assert_eq!(of_task["spawned_at"]["file"], file!());
     assert_eq!(of_task["left_ms"], serde_json::Value::Null);
     assert!(of_task["since_ms"].is_u64() && of_task["parent"].is_u64() && of_task["stack"]["used"].is_u64());
     let frames = json["backtraces"][of_task["backtrace"].as_u64().unwrap() as usize].as_array().unwrap();
-    assert!(frames.iter().any(|frame| frame["function"] == "dump::waits_for_the_event"), "{frames:?}");
+    assert!(
+        frames.iter().any(|frame| frame["function"].as_str().unwrap().ends_with("waits_for_the_event")),
+        "{frames:?}"
+    );
     assert_eq!(json["cycles"], serde_json::json!([]));
     event.set();
     task.join().unwrap();
