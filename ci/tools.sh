@@ -5,7 +5,7 @@ set -euo pipefail
 
 missing=()
 # PACKAGE:COMMAND, where the command has another name.
-for tool in wrk curl python3 openssl sqlite3 pkg-config redis-server redis-tools:redis-cli postgresql-client:psql; do
+for tool in wrk curl valgrind python3 openssl sqlite3 pkg-config redis-server redis-tools:redis-cli postgresql-client:psql; do
     command -v "${tool#*:}" >/dev/null || missing+=("${tool%%:*}")
 done
 # What is no command in the PATH.

@@ -137,12 +137,17 @@ fn history(actors: &Actors, seed: u64, capacities: [usize; 2]) -> Vec<Event> {
         capacity => bounded(capacity),
     });
     let clock = Arc::new(AtomicUsize::new(0));
-    let running: Vec<Actor<Vec<Event>>> = (0..4)
-        .map(|actor| {
-            let [a, b] = &channels;
-            // Each has the handles of its side alone.
-            let mut s = (actor < 2).then(|| [a.0.clone(), b.0.clone()]);
-            let mut r = (actor >= 2).then(|| [a.1.clone(), b.1.clone()]);
+    // Each has the handles of its side alone, and nobody else has any when the first begins: who leaves is on record.
+    let [a, b] = &channels;
+    let handles = [0, 1, 2, 3].map(|actor: u32| {
+        let s = (actor < 2).then(|| [a.0.clone(), b.0.clone()]);
+        let r = (actor >= 2).then(|| [a.1.clone(), b.1.clone()]);
+        (actor, s, r)
+    });
+    drop(channels);
+    let running: Vec<Actor<Vec<Event>>> = handles
+        .into_iter()
+        .map(|(actor, mut s, mut r)| {
             let mut log = Log { clock: clock.clone(), events: Vec::new() };
             actors.start(move || {
                 let mut rng = Rng::new(seed * 8 + u64::from(actor));
@@ -165,7 +170,6 @@ fn history(actors: &Actors, seed: u64, capacities: [usize; 2]) -> Vec<Event> {
             })
         })
         .collect();
-    drop(channels);
     running.into_iter().flat_map(Actor::join).collect()
 }
 

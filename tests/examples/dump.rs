@@ -63,7 +63,7 @@ fn a_stuck_server_says_why_and_goes_on() {
             text.contains(&format!(": waits in accept on TcpListener {}, fd ", server.address())),
             "{text}"
         );
-        assert!(text.contains("dump::Bank::move_coin"), "{text}");
+        assert!(text.contains("move_coin") && text.contains(" at examples/dump.rs:"), "{text}");
         // Others are served, now as before.
         let (mut other, _) = client(&server);
         say(&mut other, "move 3 4\n");
