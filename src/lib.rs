@@ -16,6 +16,7 @@
 //! * [`process`] mirrors [`std::process`]; [`signal`] waits for signals.
 //! * [`testing`] runs tests with virtual time, in an order that a seed decides, or in many orders until one fails; and has connections
 //!   in memory that are slow or break.
+//! * [`runtime::dump()`]: what every task is doing, and why it waits; [`runtime::dump_on_sigquit`].
 //! * [`Builder`] and [`Runtime`]: how many workers, which stacks, several runtimes; a watchdog, and debug mode.
 //! * [`runtime`]: a runtime's numbers, and how much of their stacks tasks have used.
 
@@ -26,6 +27,7 @@ compile_error!("layby runs on 64-bit Linux only, so far");
 
 mod blocking;
 mod coroutine;
+mod dump;
 mod fiber;
 mod gather;
 mod group;
@@ -116,6 +118,10 @@ pub mod __private {
         }
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/debugging.md")]
+mod debugging {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide.md")]

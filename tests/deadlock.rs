@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 
 use common::{Drops, Finished, OnDrop, in_own_process, is_child, message, on, watchdog, workers};
 use layby::generator::gen_iter;
+use layby::sync::{Barrier, Mutex};
 use layby::{Builder, go, task};
 
 const CASES: &[(&str, fn())] = &[
     ("a_root_that_parks_for_ever", a_root_that_parks_for_ever),
+    ("tasks_that_hold_what_others_want_are_named", tasks_that_hold_what_others_want_are_named),
     (
         "tasks_on_many_workers_are_all_listed_and_all_unwound",
         tasks_on_many_workers_are_all_listed_and_all_unwound,
@@ -126,11 +128,10 @@ fn park_for_ever() -> ! {
 /// The task `name`d so waits for this.
 #[track_caller]
 fn listed(ended: &Finished, name: &str, reason: &str) {
-    let line =
-        ended.reports().into_iter().find(|line| line.trim_start().starts_with(&format!("task '{name}' (#")));
+    let line = ended.stderr.lines().find(|line| line.starts_with(&format!("task '{name}' (#")));
     let line = line.unwrap_or_else(|| panic!("{name} is not in {}", ended.stderr));
     let (_, rest) = line.split_once("), spawned at tests/").expect("a place");
-    assert!(rest.ends_with(&format!(": waits in {reason}")), "{line}");
+    assert!(rest.contains(&format!(": waits in {reason}")), "{line}");
 }
 
 fn a_root_that_parks_for_ever() {
@@ -175,10 +176,48 @@ fn tasks_on_many_workers_are_all_listed_and_all_unwound() {
         assert_eq!(drops.count(), 200);
     });
     expect_found(&ended, 1);
-    listed(&ended, "main", "join of a task");
-    (0..200).for_each(|i| {
-        listed(&ended, &format!("number {i}"), if i % 2 == 0 { "park" } else { "the tasks of a scope" })
+    listed(&ended, "main", "join of task 'number 0', for ");
+    // From a worker's first moment on it is known what time it is.
+    assert!(!ended.stderr.contains(" min"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("301 tasks: 301 waiting\n"), "{}", ended.stderr);
+    // Of those that wait at the same place, the first twenty.
+    assert!(ended.stderr.contains("and 80 more at the same place\n"), "{}", ended.stderr);
+    for i in 0..20 {
+        listed(
+            &ended,
+            &format!("number {i}"),
+            if i % 2 == 0 { "park" } else { "the end of a task of a scope" },
+        )
+    }
+}
+
+/// Who holds what, and who waits for it, is said. A thread that only waits for SIGQUIT is no hope.
+fn tasks_that_hold_what_others_want_are_named() {
+    let ended = alone("tasks_that_hold_what_others_want_are_named", || {
+        layby::runtime::dump_on_sigquit().unwrap();
+        stuck(|| {
+            on(2, || {
+                let locks = [Mutex::new(()), Mutex::new(())];
+                let barrier = Barrier::new(2);
+                let hold = |own: usize| {
+                    let _own = locks[own].lock().unwrap();
+                    barrier.wait();
+                    drop(locks[1 - own].lock());
+                };
+                layby::scope(|s| {
+                    task::Builder::new().name("left".into()).spawn_scoped(s, || hold(0)).unwrap();
+                    task::Builder::new().name("right".into()).spawn_scoped(s, || hold(1)).unwrap();
+                });
+            })
+        });
     });
+    expect_found(&ended, 1);
+    listed(&ended, "main", "the end of 2 tasks of a scope");
+    listed(&ended, "left", "lock of a Mutex, held by task 'right' (#");
+    listed(&ended, "right", "lock of a Mutex, held by task 'left' (#");
+    assert!(ended.stderr.contains("\nthese tasks wait for each other:\n"), "{}", ended.stderr);
+    let has = |text| ended.stderr.contains(text);
+    assert!(has(" at src/sync/mutex.rs:") && !has(" at src/park/"), "a backtrace: {}", ended.stderr);
 }
 
 /// Nor is a runtime without a task.

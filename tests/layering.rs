@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("0", &["sys", "util"]),
     ("1", &["stack"]),
     ("2", &["coroutine", "fiber"]),
-    ("3", &["reactor", "timer"]),
+    ("3", &["dump", "reactor", "timer"]),
     ("4", &["sched"]),
     ("5", &["instant", "park"]),
     ("6", &["sync", "channel", "sleep", "generator"]),
@@ -70,7 +70,8 @@ const SIBLINGS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that a single module may name.
-const CRATES: &[(&str, &str)] = &[("libc", "sys"), ("corosensei", "coroutine"), ("mio", "reactor")];
+const CRATES: &[(&str, &str)] =
+    &[("libc", "sys"), ("corosensei", "coroutine"), ("mio", "reactor"), ("backtrace", "dump")];
 
 fn is_known(module: &str) -> bool {
     LAYERS.iter().any(|(_, modules)| modules.contains(&module))

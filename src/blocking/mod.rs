@@ -57,6 +57,15 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
+    unblock_for(Reason::Unblock, f)
+}
+
+/// As [`unblock`], for a reason of the caller's.
+pub(crate) fn unblock_for<F, T>(reason: Reason, f: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
     if !park::on_task() {
         return f();
     }
@@ -67,7 +76,7 @@ where
     let waiting = Waiting::new();
     let mask = Mask::new();
     submit(job);
-    let outcome = park::park(Reason::Unblock, Deadline::NEVER, &call.waiter, &Claimed);
+    let outcome = park::park(reason, Deadline::NEVER, &call.waiter, &Claimed);
     debug_assert_eq!(outcome, Outcome::Woken);
     drop(mask);
     drop(waiting);

@@ -9,7 +9,7 @@ use std::time;
 use super::node::{Given, Node, Waiters, Wakes};
 use super::{RecvTimeoutError, TryRecvError};
 use crate::instant::Instant;
-use crate::park::{self, Deadline, Outcome, Reason, Wait, Waiter, park, throw_cancelled};
+use crate::park::{self, Deadline, Details, Outcome, Reason, Wait, Waiter, park, throw_cancelled};
 use crate::util::spin::SpinLock;
 
 /// One such channel.
@@ -37,6 +37,10 @@ impl Wait for Waiting<'_> {
     fn withdraw(&self) -> bool {
         self.0.unlink(self.1, false)
     }
+
+    fn describe(&self, details: &mut Details) {
+        details.text.push_str(self.0.name());
+    }
 }
 
 /// `instant` for `park`. Never early: the clock is read after `now` was.
@@ -47,6 +51,11 @@ pub(super) fn deadline(instant: Instant) -> Deadline {
 impl Clock {
     pub(super) fn new(first: Instant, period: Option<Duration>) -> Clock {
         Clock { state: SpinLock::new(State { due: Some(first.into()), waiters: Waiters::EMPTY }), period }
+    }
+
+    /// For a dump.
+    pub(super) fn name(&self) -> &'static str {
+        if self.period.is_some() { "recv on tick channel" } else { "recv on after channel" }
     }
 
     /// When the next message is due.

@@ -4,6 +4,7 @@
 mod loom;
 
 use core::cell::UnsafeCell;
+use core::fmt::Write;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
@@ -12,7 +13,7 @@ use super::node::{Given, Node, Wakes, wake};
 use super::select::handle::Link;
 use super::state::{Garbage, Put, Reserved, Returned, State, Took};
 use super::{RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
-use crate::park::{self, Claim, Deadline, Outcome, Reason, Wait, Waiter, park, throw_cancelled};
+use crate::park::{self, Claim, Deadline, Details, Outcome, Reason, Wait, Waiter, park, throw_cancelled};
 use crate::util::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::util::spin::SpinLock;
 
@@ -85,6 +86,10 @@ impl Wait for Promised {
 impl<T> Wait for Waiting<'_, T> {
     fn withdraw(&self) -> bool {
         self.channel.unlink(self.node, self.side, false)
+    }
+
+    fn describe(&self, details: &mut Details) {
+        self.channel.describe(self.side, details);
     }
 }
 
@@ -420,6 +425,25 @@ impl<T> Channel<T> {
         drop(guard);
         wakes.fire();
         link
+    }
+
+    /// An operation of that side, for a dump.
+    pub(super) fn describe(&self, side: Side, details: &mut Details) {
+        let length = self.state.lock().len();
+        let what = match side {
+            Side::Send => "send into",
+            Side::Receive => "recv on",
+        };
+        let _ = match self.capacity {
+            Some(capacity) => write!(details, "{what} bounded({capacity}) channel"),
+            None => write!(details, "{what} unbounded channel"),
+        };
+        let _ = match length {
+            _ if self.capacity == Some(0) => Ok(()),
+            0 => write!(details, ", empty"),
+            length if Some(length) == self.capacity => write!(details, ", full"),
+            length => write!(details, ", with {length} messages"),
+        };
     }
 
     /// False: it was not linked any more.

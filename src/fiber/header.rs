@@ -5,6 +5,7 @@ use core::fmt;
 use core::ops::Deref;
 use core::panic::Location;
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicU8, AtomicU32};
 
 use super::carrier::{Carrier, Order, Signal};
 use super::join::JoinSlot;
@@ -13,7 +14,7 @@ use super::nest::Nests;
 use super::state::{self, State};
 use crate::coroutine::Yielder;
 use crate::util::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
-use crate::util::cell::Cell;
+use crate::util::cell::{Cell, Shown};
 use crate::util::fifo::Linked;
 
 /// How a task's code suspends it.
@@ -41,6 +42,7 @@ pub(crate) struct Vtable {
 
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Run {
     /// Not started, or in the run queue.
     Queued,
@@ -50,6 +52,26 @@ pub(crate) enum Run {
     Parked,
     /// Ended.
     Done,
+}
+
+/// The cell of a [`Run`], which others than the home worker may look at.
+pub(crate) struct RunCell(Shown<AtomicU8>);
+
+impl RunCell {
+    #[inline(always)]
+    pub(crate) fn get(&self) -> Run {
+        match self.0.get() {
+            0 => Run::Queued,
+            1 => Run::Running,
+            2 => Run::Parked,
+            _ => Run::Done,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&self, run: Run) {
+        self.0.set(run as u8);
+    }
 }
 
 /// A set of the reasons for which a parked task can go on. Home worker only, plain bits.
@@ -62,6 +84,8 @@ impl Signals {
     pub(crate) const NOTIFY: u8 = state::NOTIFY as u8;
     /// It was cancelled.
     pub(crate) const CANCEL: u8 = state::CANCEL as u8;
+    /// It is asked what it is doing, and suspends again at once; it is not in `accepts`. See `sched::dump`.
+    pub(crate) const DUMP: u8 = state::DUMP as u8;
     /// Its deadline has passed.
     pub(crate) const TIMEOUT: u8 = 1 << 7;
 }
@@ -69,7 +93,8 @@ impl Signals {
 /// One task.
 ///
 /// The fields of the first group belong to the *home worker*, the one thread that ever runs the task
-/// (before the start: to whoever holds the task in a queue). They are plain memory.
+/// (before the start: to whoever holds the task in a queue). They are plain memory; but others may look at `run`, `reason` and `since`
+/// (see `sched::onlook`).
 #[repr(C, align(16))]
 pub(crate) struct Header {
     /// The link of the run queue, or of a queue of unstarted closures (then under that queue's lock).
@@ -79,7 +104,7 @@ pub(crate) struct Header {
     /// How to leave the stack; set by the carrier before the closure runs.
     pub(crate) yielder: Cell<*const TaskYielder>,
     /// Where it stands.
-    pub(crate) run: Cell<Run>,
+    pub(crate) run: RunCell,
     /// It was handed over or stolen before it started; once is enough.
     pub(crate) placed: Cell<bool>,
     /// Which `Signals` have come and were not taken yet.
@@ -103,7 +128,7 @@ pub(crate) struct Header {
     /// It was submitted to this worker alone.
     pub(crate) local: Cell<bool>,
     /// What it waits for: a `Reason`, as its number.
-    pub(crate) reason: Cell<u8>,
+    pub(crate) reason: Shown<AtomicU8>,
     /// How deep it is in regions that hold cancellation back. (No stack is large enough to overflow it.)
     pub(crate) masked: Cell<u32>,
     /// Built with `panic = "abort"`: the wait it is in can fail, so a cancellation may end it.
@@ -111,6 +136,8 @@ pub(crate) struct Header {
     pub(crate) fallible: Cell<bool>,
     /// How many frames are open that belong to this task (see `park::open`).
     pub(crate) open: Cell<u32>,
+    /// When it began to wait, by the worker's coarse clock (see `sched::dump`).
+    pub(crate) since: Shown<AtomicU32>,
     /// Its task-local values.
     pub(crate) locals: Locals,
 
@@ -141,6 +168,8 @@ pub(crate) struct Header {
     pub(crate) stack_size: usize,
     /// A task of the same runtime cannot leave before it has ended, and sees to its cancellation.
     pub(crate) structured: bool,
+    /// The id of the task that has spawned it, or 0.
+    pub(crate) parent: u64,
 }
 
 /// What a task is made with.
@@ -151,6 +180,8 @@ pub(crate) struct Attributes {
     pub(crate) spawned_at: &'static Location<'static>,
     /// See [`Header::structured`].
     pub(crate) structured: bool,
+    /// See [`Header::parent`].
+    pub(crate) parent: u64,
     /// It begins with copies of those of its spawner's task-locals that are inherited.
     pub(crate) inherits: bool,
 }
@@ -166,12 +197,12 @@ unsafe impl Linked for Header {
 impl Header {
     /// A header of a task that has not started, with `refs` references.
     pub(crate) fn new(vtable: &'static Vtable, id: u64, attributes: Attributes, refs: usize) -> Header {
-        let Attributes { name, stack_size, spawned_at, structured, inherits: _ } = attributes;
+        let Attributes { name, stack_size, spawned_at, structured, inherits: _, parent } = attributes;
         Header {
             link: Cell::new(ptr::null()),
             carrier: UnsafeCell::new(None),
             yielder: Cell::new(ptr::null()),
-            run: Cell::new(Run::Queued),
+            run: RunCell(Shown::byte(Run::Queued as u8)),
             placed: Cell::new(false),
             signals: Cell::new(0),
             accepts: Cell::new(0),
@@ -183,11 +214,12 @@ impl Header {
             in_hook: Cell::new(false),
             starved: Cell::new(false),
             local: Cell::new(false),
-            reason: Cell::new(0),
+            reason: Shown::byte(0),
             masked: Cell::new(0),
             #[cfg(not(panic = "unwind"))]
             fallible: Cell::new(false),
             open: Cell::new(0),
+            since: Shown::word(0),
             locals: Locals::new(),
             state: State::held(),
             token: AtomicBool::new(false),
@@ -202,6 +234,7 @@ impl Header {
             name,
             stack_size,
             structured,
+            parent,
         }
     }
 

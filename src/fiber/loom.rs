@@ -63,6 +63,7 @@ pub(crate) fn task(refs: usize) -> (NonNull<Header>, Vec<FiberRef>, Ends) {
         spawned_at: Location::caller(),
         structured: false,
         inherits: true,
+        parent: 0,
     };
     let ends = Ends::default();
     let plain = Plain { header: Header::new(&VTABLE, 1, attributes, refs), ends: ends.clone() };

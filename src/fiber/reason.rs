@@ -45,6 +45,7 @@ reasons! {
     Send, "send into a channel";
     Receive, "receive from a channel";
     Select, "select among channels";
+    Dump, "a dump of the tasks";
 }
 
 #[cfg(test)]
@@ -53,7 +54,7 @@ mod tests {
 
     #[test]
     fn numbers_go_both_ways() {
-        for number in 0..=Reason::Select as u8 {
+        for number in 0..=Reason::Dump as u8 {
             let reason = Reason::from_number(number);
             assert_eq!(reason as u8, number);
             assert!(!reason.text().is_empty());

@@ -4,8 +4,8 @@
 //!   bit        set by                      cleared by
 //!   WAKE       the one claimer of its wait  home, when it drains          ┐
 //!   NOTIFY     unpark, wakers               home, when it drains          │ pending: the task is in
-//!   CANCEL     cancel()                     home, when it drains          │ (or on its way to) the
-//!   DUMP       dump requests                home, when it drains          ┘ home worker's inbox
+//!   CANCEL     cancel()                     home, when it drains          ┘ (or on its way to) the inbox
+//!   DUMP       home, before it asks         home, after the answer: no message, nobody pushes for it
 //!   HELD       creation                     home, when it starts the task
 //!   DONE       home, at the end             never
 //!   CANCELLED  cancel()                     never (level-triggered)
@@ -35,8 +35,9 @@ pub(crate) const WAKE: u32 = 1;
 pub(crate) const NOTIFY: u32 = 1 << 1;
 /// The task has been cancelled.
 pub(crate) const CANCEL: u32 = 1 << 2;
-const DUMP: u32 = 1 << 3;
-const PENDING: u32 = WAKE | NOTIFY | CANCEL | DUMP;
+/// The home worker resumes the task to be told what it waits for (see `sched::dump`).
+pub(crate) const DUMP: u32 = 1 << 3;
+const PENDING: u32 = WAKE | NOTIFY | CANCEL;
 const HELD: u32 = 1 << 4;
 const DONE: u32 = 1 << 5;
 const CANCELLED: u32 = 1 << 6;
@@ -78,9 +79,9 @@ impl State {
         before & PENDING == 0
     }
 
-    /// Leaves `bit` (NOTIFY, CANCEL or DUMP); see the table above.
+    /// Leaves `bit` (NOTIFY or CANCEL); see the table above.
     pub(crate) fn post(&self, bit: u32) -> Post {
-        debug_assert!(bit == NOTIFY || bit == CANCEL || bit == DUMP);
+        debug_assert!(bit == NOTIFY || bit == CANCEL);
         self.post_with(bit, if bit == CANCEL { CANCELLED } else { 0 })
     }
 
@@ -140,6 +141,22 @@ impl State {
     pub(crate) fn is_interrupted(&self) -> bool {
         // Relaxed: who acts on it looks closer.
         self.0.load(Ordering::Relaxed) & (CANCELLED | EXPIRED) != 0
+    }
+
+    /// As [`is_interrupted`](State::is_interrupted), or the task is asked what it is doing.
+    #[inline(always)]
+    pub(crate) fn is_interrupted_or_asked(&self) -> bool {
+        // Relaxed: as above.
+        self.0.load(Ordering::Relaxed) & (CANCELLED | EXPIRED | DUMP) != 0
+    }
+
+    /// The home worker is about to ask the suspended task what it is doing; or has its answer.
+    pub(crate) fn set_asked(&self, asked: bool) {
+        // Relaxed, both: the home worker's own.
+        match asked {
+            true => self.0.fetch_or(DUMP, Ordering::Relaxed),
+            false => self.0.fetch_and(!DUMP, Ordering::Relaxed),
+        };
     }
 
     /// Whether a suspension point that need not wait has more to do than to go on: as [`is_interrupted`](State::is_interrupted),
@@ -204,7 +221,7 @@ mod tests {
     fn every_transition() {
         for word in 0..1u32 << 9 {
             let state = || State(AtomicU32::new(word));
-            for bit in [NOTIFY, CANCEL, DUMP] {
+            for bit in [NOTIFY, CANCEL] {
                 let s = state();
                 let post = s.post(bit);
                 let after = s.0.into_inner();
@@ -240,6 +257,11 @@ mod tests {
             assert_eq!(state().is_cancelled(), word & CANCELLED != 0);
             assert_eq!(state().is_expired(), word & EXPIRED != 0);
             assert_eq!(state().is_interrupted(), word & (CANCELLED | EXPIRED) != 0);
+            assert_eq!(state().is_interrupted_or_asked(), word & (CANCELLED | EXPIRED | DUMP) != 0);
+            let s = state();
+            s.set_asked(true);
+            s.set_asked(false);
+            assert_eq!(s.0.into_inner(), word & !DUMP);
             assert_eq!(state().is_of_interest(), word & (CANCELLED | EXPIRED | SEEDED) != 0);
             let s = state();
             s.set_seeded();
@@ -261,6 +283,6 @@ mod tests {
         assert_eq!(references(0), 0);
         assert_eq!(references(WAKE), 0);
         assert_eq!(references(WAKE | NOTIFY), 1);
-        assert_eq!(references(NOTIFY | CANCEL | DUMP), 3);
+        assert_eq!(references(NOTIFY | CANCEL), 2);
     }
 }

@@ -5,9 +5,10 @@ use std::io;
 use std::os::fd::RawFd;
 
 use super::refusal::fallibly;
-use super::{Deadline, Outcome, Reason, Wait, Waiter, park, throw_cancelled};
+use super::{Deadline, Details, Outcome, Reason, Wait, Waiter, park, throw_cancelled};
 use crate::reactor::{Direction, FdWait, Reactor, Source};
 use crate::sched;
+use crate::sys::describe::describe_fd;
 
 /// Whether the caller is a task.
 #[inline]
@@ -25,12 +26,18 @@ pub(crate) fn with_reactor<R>(f: impl FnOnce(&Reactor) -> R) -> Option<R> {
 struct FdNode<'a> {
     reactor: &'a Reactor,
     node: FdWait,
+    fd: RawFd,
+    direction: Direction,
 }
 
 impl Wait for FdNode<'_> {
     fn withdraw(&self) -> bool {
         // SAFETY: the node was made for this reactor's thread, which is this one.
         unsafe { self.reactor.remove(NonNull::from(&self.node)) }
+    }
+
+    fn describe(&self, details: &mut Details) {
+        details.text = describe_fd(self.fd, matches!(self.direction, Direction::Read));
     }
 }
 
@@ -48,7 +55,8 @@ pub(crate) fn fd_wait(
     deadline: Deadline,
 ) -> io::Result<()> {
     let (worker, _) = sched::current().expect("fd_wait is for tasks");
-    let wait = FdNode { reactor: &worker.reactor, node: FdWait::new(worker.running().cast()) };
+    let node = FdWait::new(worker.running().cast());
+    let wait = FdNode { reactor: &worker.reactor, node, fd, direction };
     if !enqueue(&wait, source, fd, direction)? {
         return Ok(());
     }

@@ -23,7 +23,7 @@ pub(crate) fn park(home: &Home, task: &Header, wait: &impl Wait) -> Outcome {
     if prepare(&home.unwinding, task, Reason::Join, Signals::WAKE) {
         suspend(task);
     }
-    finish(&home.unwinding, task, wait, suspend)
+    finish(&home.unwinding, task, wait, Deadline::NEVER, suspend)
 }
 
 /// As `park_for_token`.
@@ -281,7 +281,7 @@ fn deadline_against_claim() {
             home.signal(header, Signals::TIMEOUT);
             home.suspend(header);
         }
-        let outcome = finish(&home.unwinding, header, &wait, |task| home.suspend(task));
+        let outcome = finish(&home.unwinding, header, &wait, Deadline::NEVER, |task| home.suspend(task));
         let given = node.read();
         // The frame goes.
         node.write(0);

@@ -54,6 +54,7 @@
 mod cancel;
 mod claim;
 mod deadline;
+mod dump;
 mod fd;
 mod frames;
 #[cfg(all(test, loom))]
@@ -82,6 +83,7 @@ pub(crate) use self::open::{Here, Open, panics_for_sure};
 pub(crate) use self::refusal::refuse_if_due;
 pub(crate) use self::thread::{Parker, ThreadTask, time_left};
 pub(crate) use self::token::{park_for_token, unpark};
+pub(crate) use crate::dump::{Details, Holder, LockAt};
 pub(crate) use crate::fiber::Reason;
 pub(crate) use crate::sched::{cancel, cancel_brood};
 
@@ -107,6 +109,11 @@ pub(crate) enum Outcome {
 pub(crate) trait Wait {
     /// Rule 6. True: the node was linked, and is not any more. False: somebody has claimed it.
     fn withdraw(&self) -> bool;
+
+    /// For a dump: what is waited for, as far as this knows more than the [`Reason`]. On the worker's own stack, while the waiter is
+    /// suspended. It calls no code of the user's, waits for nothing, and as somebody may have claimed the node, it
+    /// reads nothing that a claimer writes.
+    fn describe(&self, _: &mut Details) {}
 }
 
 #[cfg(all(test, loom))]
@@ -208,14 +215,19 @@ pub(crate) fn park(reason: Reason, deadline: Deadline, waiter: &Waiter, wait: &i
         if prepare(unwinding, task, reason, Signals::WAKE) {
             suspend(task);
         }
-        finish(unwinding, task, wait, suspend)
+        finish(unwinding, task, wait, deadline, suspend)
     } else {
         let timer = timer::Entry::new(TimerOwner::Wait(worker.running()).into_raw());
         if prepare_timed(worker, task, reason, Signals::WAKE, &timer, deadline) {
             suspend(task);
         }
-        finish_timed(worker, task, wait, &timer)
+        finish_timed(worker, task, wait, &timer, deadline)
     }
+}
+
+/// Whether the caller is a task inside the panic hook, where it cannot wait.
+pub(crate) fn is_in_hook() -> bool {
+    sched::current().is_some_and(|(_, task)| task.in_hook.get())
 }
 
 /// The bare switch. `prepare` said that the task may go, and nothing has run on this worker since.
@@ -243,6 +255,7 @@ fn prepare(unwinding: &Unwinding, task: &Header, reason: Reason, signals: u8) ->
         task.reason.set(reason as u8);
         return false;
     }
+    task.since.set(unwinding.clock.get());
     begin_park(unwinding, task, reason, accepts);
     true
 }
@@ -283,15 +296,27 @@ fn end_park(unwinding: &Unwinding, task: &Header) {
 
 /// Takes what has come, or withdraws.
 #[inline(never)]
-fn finish(unwinding: &Unwinding, task: &Header, wait: &impl Wait, suspend: impl Fn(&Header)) -> Outcome {
+fn finish(
+    unwinding: &Unwinding,
+    task: &Header,
+    wait: &impl Wait,
+    deadline: Deadline,
+    suspend: impl Fn(&Header),
+) -> Outcome {
     loop {
         if task.accepts.get() != 0 {
             end_park(unwinding, task);
         }
         let signals = task.signals.get();
-        if signals & Signals::WAKE != 0 {
+        // One test for both: a question may come to a task that was woken already.
+        if signals & (Signals::WAKE | Signals::DUMP) == Signals::WAKE {
             task.signals.set(signals & !(Signals::WAKE | Signals::TIMEOUT));
             return Outcome::Woken;
+        }
+        if signals & Signals::DUMP != 0 {
+            dump::answer(task, wait, deadline);
+            suspend(task);
+            continue;
         }
         let timed_out = signals & Signals::TIMEOUT != 0;
         // Of the wait's own deadline and a cancellation or a timeout around, the latter: it is from further out.
@@ -315,8 +340,14 @@ fn finish(unwinding: &Unwinding, task: &Header, wait: &impl Wait, suspend: impl 
 }
 
 #[inline(never)]
-fn finish_timed(worker: &Worker, task: &Header, wait: &impl Wait, timer: &timer::Entry) -> Outcome {
-    let outcome = finish(&worker.unwinding, task, wait, suspend);
+fn finish_timed(
+    worker: &Worker,
+    task: &Header,
+    wait: &impl Wait,
+    timer: &timer::Entry,
+    deadline: Deadline,
+) -> Outcome {
+    let outcome = finish(&worker.unwinding, task, wait, deadline, suspend);
     // SAFETY: it is this worker's wheel that the entry is in, if it is in one.
     unsafe { worker.timers.borrow_mut().remove(NonNull::from(timer)) };
     outcome
@@ -342,12 +373,38 @@ pub(crate) fn yield_now() {
     unsafe { worker.requeue(task) };
     suspend(task);
     if task.unwinding.get() {
-        worker.unwinding.parked.set(worker.unwinding.parked.get() - 1);
-        if task.state.is_interrupted() {
-            deliver_now(worker, task);
-        }
-    } else if task.state.is_interrupted() {
-        deliver_now(worker, task);
+        after_unwinding_yield(worker, task);
+    } else if task.state.is_interrupted_or_asked() {
+        after_yield(worker, task);
+    }
+}
+
+/// There is something to throw, or the task is asked what it is doing: then it is not its turn yet.
+#[cold]
+#[inline(never)]
+fn after_yield(worker: &Worker, task: &Header) {
+    while_asked(task);
+    if task.state.is_interrupted() {
+        deliver(worker, task);
+    }
+}
+
+/// As for others; but it was counted, and is so until its turn.
+#[cold]
+#[inline(never)]
+fn after_unwinding_yield(worker: &Worker, task: &Header) {
+    while_asked(task);
+    worker.unwinding.parked.set(worker.unwinding.parked.get() - 1);
+    if task.state.is_interrupted() {
+        deliver(worker, task);
+    }
+}
+
+/// Answers, until the task was resumed for its turn: for those places that suspend a task that is ready.
+fn while_asked(task: &Header) {
+    while task.signals.get() & Signals::DUMP != 0 {
+        dump::answer(task, &Never, Deadline::NEVER);
+        suspend(task);
     }
 }
 
@@ -387,6 +444,7 @@ unsafe fn begin_now(worker: &Worker, running: &Header, task: NonNull<Header>) ->
 
 #[inline(never)]
 fn end_begin(worker: &Worker, running: &Header, left: Option<u32>) {
+    while_asked(running);
     if let Some(left) = left {
         // It was not a turn of its own.
         worker.budget.set(left);
@@ -488,12 +546,6 @@ pub(crate) fn check_cancelled() {
     if task.state.is_of_interest() {
         give_way_by_seed(worker, task);
     }
-    deliver(worker, task);
-}
-
-/// After others have run: unwinds the caller if something is due by now.
-#[inline(never)]
-fn deliver_now(worker: &Worker, task: &Header) {
     deliver(worker, task);
 }
 

@@ -1,6 +1,8 @@
 //! `unpark`'s token (rule 8).
 
-use super::{Deadline, Reason, cancel, checkpoint_of, end_park, prepare, spend, suspend, throw_cancelled};
+use super::{
+    Deadline, Never, Reason, cancel, checkpoint_of, end_park, prepare, spend, suspend, throw_cancelled,
+};
 use crate::fiber::{FiberRef, Header, NOTIFY, Signals};
 use crate::sched::{self, TimerOwner, Worker};
 use crate::timer;
@@ -18,7 +20,7 @@ pub(crate) fn park_for_token(worker: &Worker, task: &Header, deadline: Deadline)
         if prepare_token(worker, task, &timer, deadline) {
             suspend(task);
         }
-        if finish_token(worker, task, &timer) {
+        if finish_token(worker, task, &timer, deadline) {
             return;
         }
     }
@@ -57,7 +59,11 @@ fn prepare_token(worker: &Worker, task: &Header, timer: &timer::Entry, deadline:
 
 /// True: the deadline has passed. Unwinds if something is due.
 #[inline(never)]
-fn finish_token(worker: &Worker, task: &Header, timer: &timer::Entry) -> bool {
+fn finish_token(worker: &Worker, task: &Header, timer: &timer::Entry, deadline: Deadline) -> bool {
+    while task.signals.get() & Signals::DUMP != 0 {
+        super::dump::answer(task, &Never, deadline);
+        suspend(task);
+    }
     if task.accepts.get() != 0 {
         end_park(&worker.unwinding, task);
     }

@@ -24,8 +24,8 @@ use crate::spawn::{self, JoinError};
 ///
 /// # Deadlock
 /// `run` cannot return before its root has ended. If nothing in the process can wake any task any more, which is looked
-/// at when everything has been at rest for 100 ms, the tasks are listed on stderr, cancelled, and driven to their end; then `run` panics. If
-/// that does not end them, it lists them again and aborts the process. It is said only if it is certain: where a timer, a descriptor, a
+/// at when everything has been at rest for 100 ms, a [`dump`](super::dump()) of all tasks is printed on stderr, they are cancelled, and driven to their end; then `run` panics. If
+/// that does not end them, it prints another one and aborts the process. It is said only if it is certain: where a timer, a descriptor, a
 /// closure on the blocking pool, a thread that is not layby's, a handler of signals, or a `sleep` without end is there, `run` waits.
 ///
 /// # Panics

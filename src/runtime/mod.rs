@@ -8,13 +8,18 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+mod dump;
 mod metrics;
 mod own;
+mod sigquit;
 mod stack_usage;
 mod unfinished;
 
 pub use self::builder::{Builder, run};
+pub use self::dump::dump;
 pub use self::metrics::{Metrics, metrics};
 pub use self::own::Runtime;
+pub use self::sigquit::dump_on_sigquit;
 pub use self::stack_usage::{StackUsage, stack_usage};
 pub use self::unfinished::Unfinished;
+pub use crate::dump::{DumpedTask, TaskDump, TaskState};

@@ -8,6 +8,7 @@ use std::thread::{self, ThreadId};
 use super::metrics::Metrics;
 use super::unfinished::Unfinished;
 use crate::blocking;
+use crate::dump::TaskDump;
 use crate::park::{Deadline, Reason};
 use crate::sched::{self, Listener, Shared};
 use crate::spawn::{self, JoinHandle};
@@ -85,6 +86,11 @@ impl Runtime {
         T: Send,
     {
         spawn::run_on(&self.shared, f)
+    }
+
+    /// What each of its tasks is doing. As [`dump`](super::dump()), which has those of other runtimes, too.
+    pub fn dump(&self) -> TaskDump {
+        super::dump::of(|| vec![self.shared.clone()])
     }
 
     /// How things stand: see [`Metrics`].

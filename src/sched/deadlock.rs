@@ -47,12 +47,13 @@
 //!
 //! # Where it is not certain
 //! If everything is at rest and the process has other threads, these may yet wake a task. In debug mode that is worth
-//! a warning with all tasks, once in the process; it costs a program that waits for a thread of its own nothing but that.
+//! a warning with a dump of all tasks, once in the process; it costs a program that waits for a thread of its own nothing but that. A thread of
+//! ours makes the dump, for whoever asks for one waits, and workers may come and go meanwhile.
 //!
 //! # What then
-//! 1. Every worker of the process lists its tasks on stderr (each its own; the look asks them by [`Request`]s, each of
+//! 1. Every worker of the process says what its tasks do (each of its own; the look asks them by [`Request`]s, each of
 //!    which is a push like others: a worker that has one is not at rest).
-//! 2. The last to do so names one runtime, and its workers cancel *all* of its tasks, the root too. Then things go on:
+//! 2. The last to do so prints that, as a dump, and names one runtime, and its workers cancel *all* of its tasks, the root too. Then things go on:
 //!    destructors run, the root ends, `run` panics.
 //! 3. If all come to rest again, for they wait in destructors or shielded, the next runtime is told: first those with a
 //!    root, from the newest to the oldest (it may wait for a task of another); then those without.
@@ -68,9 +69,12 @@
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
+use super::dump::dump;
 use super::remote::Remote;
 use super::shared::Shared;
+use crate::dump::{Part, TaskDump, WorkerState};
 use crate::sys::status::Status;
 use crate::util::report;
 
@@ -88,8 +92,14 @@ static WORK: AtomicU64 = AtomicU64::new(0);
 /// `WORK` at the last look that found other threads.
 static LOOKED: AtomicU64 = AtomicU64::new(u64::MAX);
 
-static REGISTRY: Mutex<Registry> =
-    Mutex::new(Registry { workers: Vec::new(), pool_threads: 0, process: 0, unlisted: 0, warned: false });
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
+    workers: Vec::new(),
+    pool_threads: 0,
+    process: 0,
+    unlisted: 0,
+    parts: Vec::new(),
+    warned: false,
+});
 
 /// The threads that are ours. Its lock is held while the kernel is asked, and by nobody who would be waited for there.
 struct Registry {
@@ -100,6 +110,8 @@ struct Registry {
     process: u32,
     /// Workers that have been asked for their list, and have not given it.
     unlisted: usize,
+    /// What the others have said.
+    parts: Vec<(Arc<Shared>, Part)>,
     /// It was said, in debug mode, that there may be a deadlock.
     warned: bool,
 }
@@ -123,8 +135,6 @@ pub(super) enum Request {
     List,
     /// Cancel your tasks.
     Cancel,
-    /// List your tasks, and go on.
-    Show,
 }
 
 /// While it lives, the calling thread counts as a worker.
@@ -203,15 +213,16 @@ pub(super) fn note_work() {
     WORK.fetch_add(1, Ordering::Relaxed);
 }
 
-/// L1 to L4, by a worker that is at rest. True: it is certain (or, in debug mode, may be), it was said, and every worker was asked
-/// to list its tasks, the caller too.
+/// L1 to L4, by a worker that is at rest. True: it is certain, it was said, and every worker was asked to list its
+/// tasks, the caller too.
 pub(super) fn look() -> bool {
     let work = WORK.load(Ordering::Relaxed);
     let mut registry = registry();
     let Some(before) = registry.collect() else { return false };
     if !registry.is_alone() {
         LOOKED.store(work, Ordering::Relaxed);
-        return registry.warn();
+        registry.warn();
+        return false;
     }
     if registry.collect() != Some(before) {
         return false;
@@ -227,13 +238,16 @@ pub(super) fn look() -> bool {
     true
 }
 
-/// A worker has listed its tasks. The last one names the runtime whose tasks are cancelled.
-pub(super) fn listed() {
+/// A worker of that runtime has listed its tasks. The last one prints what all have said, and names the runtime whose tasks are cancelled.
+pub(super) fn listed(shared: &Arc<Shared>, part: Part) {
     let mut registry = registry();
+    registry.parts.push((shared.clone(), part));
     registry.unlisted -= 1;
     if registry.unlisted > 0 {
         return;
     }
+    let parts = core::mem::take(&mut registry.parts);
+    report!("{}", together(parts));
     let Some(chosen) = registry.next_to_cancel() else {
         report!("the tasks were cancelled, but that does not end them: the process is aborted");
         process::abort();
@@ -244,6 +258,31 @@ pub(super) fn listed() {
     for member in registry.workers.iter().filter(|member| Arc::ptr_eq(&member.shared, &chosen)) {
         member.remote.ask(Request::Cancel);
     }
+}
+
+fn together(parts: Vec<(Arc<Shared>, Part)>) -> TaskDump {
+    let mut runtimes: Vec<(Arc<Shared>, Vec<_>)> = Vec::new();
+    for (shared, part) in parts {
+        let said = (WorkerState::Answered, part);
+        match runtimes.iter_mut().find(|(other, _)| Arc::ptr_eq(other, &shared)) {
+            Some((_, parts)) => parts.push(said),
+            None => runtimes.push((shared, vec![said])),
+        }
+    }
+    let mut dump = TaskDump::default();
+    runtimes.into_iter().for_each(|(shared, parts)| dump.add(shared.name(), parts));
+    dump.finish()
+}
+
+/// Every runtime of the process that has a worker.
+pub(crate) fn runtimes() -> Vec<Arc<Shared>> {
+    let mut runtimes: Vec<Arc<Shared>> = Vec::new();
+    for member in &registry().workers {
+        if !runtimes.iter().any(|shared| Arc::ptr_eq(shared, &member.shared)) {
+            runtimes.push(member.shared.clone());
+        }
+    }
+    runtimes
 }
 
 impl Registry {
@@ -267,20 +306,24 @@ impl Registry {
     }
 
     /// Only other threads, or a handler of signals, could wake a task. Where a runtime is in debug mode that is said, once in the
-    /// process, and every worker is asked to list its tasks. True: so it was.
-    fn warn(&mut self) -> bool {
+    /// process, with a dump.
+    fn warn(&mut self) {
         let debug = self.workers.iter().any(|member| member.shared.is_debug());
         if self.warned || !debug || self.process != process::id() {
-            return false;
+            return;
         }
         self.warned = true;
-        report!(
-            "every task waits, and layby knows of nothing that could wake one: no timer, no descriptor, no closure on the \
-             blocking pool. Only a thread that is not layby's, or a handler of signals, still could; if none does, this is a \
-             deadlock (debug mode says so once):"
-        );
-        self.workers.iter().for_each(|member| member.remote.ask(Request::Show));
-        true
+        let say = || {
+            let _own = PoolThread::new();
+            report!(
+                "every task waits, and layby knows of nothing that could wake one: no timer, no descriptor, no closure on the \
+                 blocking pool. Only a thread that is not layby's, or a handler of signals, still could; if none does, this is \
+                 a deadlock (debug mode says so once):"
+            );
+            report!("{}", dump(&runtimes()));
+        };
+        // Without a thread there is nobody to say it.
+        let _ = thread::Builder::new().name("layby-dump".into()).spawn(say);
     }
 
     /// Of the runtimes that were not told yet: the newest with a root, or else the newest with tasks.

@@ -7,7 +7,7 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use crate::fiber::Header;
+use crate::fiber::{FiberRef, Header};
 use crate::util::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::util::fifo::Fifo;
 use crate::util::lock::Lock;
@@ -86,6 +86,19 @@ impl Fresh {
         // Relaxed: a hint.
         thief.len.store(queue.0.len(), Ordering::Relaxed);
         count
+    }
+
+    /// References to the oldest `most`, and how many more there are.
+    pub(super) fn list(&self, most: usize) -> (Vec<FiberRef>, usize) {
+        // Before the lock, under which nothing is allocated.
+        let mut tasks = Vec::with_capacity(most.min(self.len_hint() + 16));
+        let mut more = 0;
+        self.queue.lock().0.for_each(|task| match tasks.len() < tasks.capacity() {
+            // SAFETY: in the queue, which has a reference.
+            true => tasks.push(unsafe { FiberRef::share(task) }),
+            false => more += 1,
+        });
+        (tasks, more)
     }
 
     #[inline]

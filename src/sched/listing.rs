@@ -5,10 +5,6 @@ use core::panic::Location;
 
 use super::worker::Worker;
 use crate::fiber::{Header, Reason, Run};
-use crate::util::report;
-
-/// Of more tasks than this on one worker, the rest is only counted.
-const MOST: usize = 1000;
 
 /// A started task, as its worker saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,22 +55,6 @@ impl fmt::Display for Sighting {
 }
 
 impl Worker {
-    /// Every task that has started here and has not ended, in a line each.
-    pub(super) fn list_tasks(&self) {
-        let mut count = 0;
-        self.each_started(|task| {
-            count += 1;
-            if count <= MOST {
-                // SAFETY: it occupies a stack of this worker, so it is alive.
-                let task = unsafe { task.as_ref() };
-                report!("  {}", Sighting::of(task));
-            }
-        });
-        if count > MOST {
-            report!("  and {} more on worker {}", count - MOST, self.index);
-        }
-    }
-
     /// Every task that has started here and has not ended.
     pub(super) fn sightings(&self) -> Vec<Sighting> {
         let mut seen = Vec::new();

@@ -45,11 +45,13 @@ mod config;
 mod counters;
 mod deadlock;
 mod debug;
+mod dump;
 mod fresh;
 mod hook;
 mod listing;
 #[cfg(all(test, loom))]
 pub(crate) mod loom;
+mod onlook;
 mod placement;
 mod priorities;
 mod pulse;
@@ -68,8 +70,9 @@ mod worker;
 
 pub(crate) use cancel::{cancel, cancel_brood, post};
 pub(crate) use config::{Config, check_stack_size};
-pub(crate) use deadlock::{PoolThread, begin_job, end_job};
+pub(crate) use deadlock::{PoolThread, begin_job, end_job, runtimes};
 pub(crate) use debug::{StackUse, note_unjoined, stacks};
+pub(crate) use dump::dump;
 pub(crate) use listing::Sighting;
 pub(crate) use remote::Remote;
 pub(crate) use roll_call::Listener;

@@ -28,7 +28,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::counters::Published;
 use super::deadlock::Request;
 use super::debug::Unjoined;
+use super::dump::Call;
 use super::fresh::Fresh;
+use super::onlook::View;
 use super::pulse::Showing;
 use super::roll_call::RollCall;
 use crate::fiber::Header;
@@ -82,6 +84,11 @@ pub(crate) struct Remote {
     /// Who wants to know its tasks, and whether there is anybody; written under the lock.
     roll_calls: Mutex<Vec<Arc<RollCall>>>,
     roll_called: plain::AtomicBool,
+    /// Dumps that it has not answered, each with the worker's index, and whether there is one; written under the lock.
+    dump_calls: Mutex<Vec<(Arc<Call>, usize)>>,
+    dump_called: plain::AtomicBool,
+    /// For those who look at its tasks from outside.
+    pub(super) view: View,
 }
 
 /// Counters with one writer, the worker: plain adds, published for others to read.
@@ -144,6 +151,9 @@ impl Remote {
             asked: plain::AtomicU8::new(Request::Nothing as u8),
             roll_calls: Mutex::new(Vec::new()),
             roll_called: plain::AtomicBool::new(false),
+            dump_calls: Mutex::new(Vec::new()),
+            dump_called: plain::AtomicBool::new(false),
+            view: View::default(),
         }
     }
 
@@ -164,6 +174,8 @@ impl Remote {
         self.published.reset();
         self.unjoined.lock().unwrap_or_else(PoisonError::into_inner).clear();
         drop(self.take_roll_calls());
+        // Those that came too late: nobody waits for them any more.
+        self.keep_dump_calls(|_| false);
         // What loom has made lives no longer than one run of a model.
         if !cfg!(loom) {
             POOL.lock().unwrap_or_else(PoisonError::into_inner).push(self);
@@ -318,6 +330,7 @@ impl Remote {
         self.inbox.load(Ordering::Relaxed).is_null()
             && self.asked.load(Ordering::Relaxed) == Request::Nothing as u8
             && !self.has_roll_calls()
+            && !self.has_dump_calls()
             && self.fresh.is_empty()
     }
 
@@ -382,19 +395,59 @@ impl Remote {
         core::mem::take(&mut *calls)
     }
 
+    /// Asks the worker, its runtime's number `index`, for a dump of its tasks, and wakes it.
+    pub(super) fn leave_dump_call(&self, call: Arc<Call>, index: usize) {
+        let mut calls = self.dump_calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.push((call, index));
+        // Relaxed: W1, as in `ask`.
+        self.dump_called.store(true, Ordering::Relaxed);
+        drop(calls);
+        self.notify();
+    }
+
+    #[inline]
+    pub(super) fn has_dump_calls(&self) -> bool {
+        // Relaxed: as in `leave_dump_call`.
+        self.dump_called.load(Ordering::Relaxed)
+    }
+
+    /// The oldest.
+    pub(super) fn dump_call(&self) -> Option<(Arc<Call>, usize)> {
+        self.dump_calls.lock().unwrap_or_else(PoisonError::into_inner).first().cloned()
+    }
+
+    /// It is answered.
+    pub(super) fn end_dump_call(&self, call: &Arc<Call>) {
+        self.keep_dump_calls(|other| !Arc::ptr_eq(other, call));
+    }
+
+    fn keep_dump_calls(&self, keep: impl Fn(&Arc<Call>) -> bool) {
+        let mut calls = self.dump_calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended: Vec<_> = calls.extract_if(.., |(call, _)| !keep(call)).collect();
+        // Relaxed: under the lock.
+        self.dump_called.store(!calls.is_empty(), Ordering::Relaxed);
+        drop(calls);
+        // The last reference to a runtime may go with them, and that comes here again.
+        drop(ended);
+    }
+
+    /// How many tasks live there. A hint.
+    pub(super) fn started(&self) -> usize {
+        // Relaxed: a hint.
+        self.counts.started.load(Ordering::Relaxed)
+    }
+
     /// What the worker is asked for; it is not asked again.
     pub(super) fn asked(&self) -> Request {
         // Relaxed: as in `ask`.
         const LIST: u8 = Request::List as u8;
         const CANCEL: u8 = Request::Cancel as u8;
-        const SHOW: u8 = Request::Show as u8;
         if self.asked.load(Ordering::Relaxed) == Request::Nothing as u8 {
             return Request::Nothing;
         }
         match self.asked.swap(Request::Nothing as u8, Ordering::Relaxed) {
             LIST => Request::List,
             CANCEL => Request::Cancel,
-            SHOW => Request::Show,
             _ => Request::Nothing,
         }
     }

@@ -46,11 +46,9 @@ impl Worker {
         match self.remote.asked() {
             Request::Nothing => {}
             Request::List => {
-                self.list_tasks();
-                deadlock::listed();
+                deadlock::listed(&self.shared, self.part());
             }
             Request::Cancel => self.cancel_stuck(),
-            Request::Show => self.list_tasks(),
         }
     }
 

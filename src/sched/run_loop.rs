@@ -261,6 +261,7 @@ impl Worker {
         if self.root.get() == task.as_ptr() {
             self.shared.begin_shutdown();
         }
+        self.remote.view.let_look();
         // SAFETY: the reference that came with the submission.
         drop(unsafe { FiberRef::from_raw(task) });
         self.retry_starved();
@@ -297,6 +298,8 @@ impl Worker {
     /// Whatever may be due but a timer, every [`TICK_NS`] or so while there is something to do.
     fn look(&self, now: u64) {
         self.last_tick.set(now);
+        self.note_time(now);
+        self.answer_dump_calls();
         self.publish();
         self.trim(now, TRIM_BUSY);
         self.shared.look_around(self.index, &self.watch, now, |wanted| self.room_for(wanted));
@@ -368,6 +371,7 @@ impl Worker {
             return self.idle_by_seed(sim, phase);
         }
         self.answer();
+        self.answer_dump_calls();
         if self.cancelled_at.get() != u64::MAX {
             self.answer_roll_calls();
         }
@@ -391,6 +395,7 @@ impl Worker {
                 self.publish();
                 self.sleep(due.unwrap_or(u64::MAX), now, phase, rests);
                 let now = self.now();
+                self.note_time(now);
                 self.fire(now);
                 self.last_tick.set(now);
             }
@@ -492,6 +497,9 @@ impl Worker {
         debug_assert!(self.queue.is_empty() && self.starved.is_empty());
         for carrier in self.carriers.borrow_mut().drain(..) {
             self.retire_carrier(carrier);
+        }
+        while self.remote.has_dump_calls() {
+            self.answer_dump_calls();
         }
         // What late posters have pushed: ended tasks, for their references.
         self.drain_inbox();

@@ -168,6 +168,7 @@ impl Worker {
     /// Any ready task.
     #[cold]
     pub(super) fn next_by_seed(&self, sim: &Sim) -> Option<NonNull<Header>> {
+        self.answer_dump_calls();
         while let Some(task) = self.remote.fresh.take() {
             // SAFETY: just taken, so unstarted and in no queue; its reference moves along. There is no other
             // worker that it could have started on.
@@ -183,6 +184,7 @@ impl Worker {
             unsafe { self.queue.push(task) };
         }
         sim.now.set(sim.now.get() + SWITCH_NS);
+        self.note_time(sim.now.get());
         self.fire(sim.now.get());
         let chosen = self.queue.pop()?;
         // SAFETY: ready, so alive.
@@ -210,6 +212,7 @@ impl Worker {
     /// Nothing is ready. False: the runtime has ended.
     #[cold]
     pub(super) fn idle_by_seed(&self, sim: &Sim, phase: Phase) -> bool {
+        self.answer_dump_calls();
         if self.reactor.has_waiters() {
             self.ask_kernel(Some(Duration::ZERO));
         }
@@ -244,7 +247,7 @@ impl Worker {
     /// All tasks wait, and nothing is there that could wake one.
     fn nothing_will_happen(&self, sim: &Sim) {
         report!("nothing can happen any more: every task waits, and no timer is set");
-        self.list_tasks();
+        report!("{}", self.dump());
         if sim.stuck.replace(true) {
             report!("the tasks were cancelled, but that does not end them: the process is aborted");
             std::process::abort();

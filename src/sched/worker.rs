@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use super::deadlock::Membership;
+use super::dump::{Answer, Walk, steps};
 use super::placement::Watch;
 use super::pulse::{Pulse, Shown};
 use super::remote::{Remote, bump};
@@ -89,17 +90,23 @@ pub(crate) struct Worker {
     pub(super) cancelled_at: Cell<u64>,
     /// When to say next what delays the shutdown.
     pub(super) complain_at: Cell<u64>,
+    /// How far the dump has come that the worker is at, and what the task that it asks has said.
+    pub(super) walk: RefCell<Option<Walk>>,
+    pub(crate) answer: RefCell<Answer>,
     /// Where the overflow report runs.
     _signal_stack: SignalStack,
 }
 
-/// Which of a worker's tasks unwind, as far as the worker knows (see `park::cancel`).
+/// What a task that suspends has to see to: which of a worker's tasks unwind, as far as the worker knows (see `park::cancel`), and when it
+/// is.
 #[derive(Debug, Default)]
 pub(crate) struct Unwinding {
     /// A panic was under way on the thread when the running task was resumed.
     pub(crate) others_panic: Cell<bool>,
     /// How many tasks of this worker are suspended with the mark that they unwind.
     pub(crate) parked: Cell<usize>,
+    /// The time of the worker's last look at the clock, as `sched::dump` counts it.
+    pub(crate) clock: Cell<u32>,
 }
 
 /// Whose a timer entry is: that of a task's wait, which then is over, or that of a frame of a task.
@@ -176,6 +183,7 @@ impl<'a> Entered<'a> {
         assert!(current_worker().is_none(), "the thread is a worker already");
         CURRENT.set(worker);
         let slabs = worker.stacks.borrow().slabs();
+        worker.remote.view.open(&slabs);
         let rooted = !worker.root.get().is_null() && worker.sim.is_none();
         Entered {
             worker,
@@ -190,6 +198,7 @@ impl<'a> Entered<'a> {
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         debug_assert!(ptr::eq(CURRENT.get(), self.worker));
+        self.worker.remote.view.close();
         CURRENT.set(ptr::null());
     }
 }
@@ -236,7 +245,7 @@ impl Worker {
             last_fired: Cell::new(now),
             timerfd,
             armed: Cell::new(u64::MAX),
-            unwinding: Unwinding::default(),
+            unwinding: Unwinding { clock: Cell::new(steps(now)), ..Unwinding::default() },
             reused_size: if shared.is_observed() { 0 } else { shared.stack_size() },
             root_carrier: RefCell::default(),
             budget: Cell::new(0),
@@ -248,6 +257,8 @@ impl Worker {
             root: Cell::new(ptr::null()),
             cancelled_at: Cell::new(u64::MAX),
             complain_at: Cell::new(u64::MAX),
+            walk: RefCell::default(),
+            answer: RefCell::default(),
             _signal_stack: signal_stack,
             shared,
         })

@@ -21,12 +21,12 @@
 //! `fiber::nest`: while the scope is open, it is the brood of one of the parent's nests.
 
 use core::cell::Cell;
-use core::fmt;
+use core::fmt::{self, Write};
 use core::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use crate::fiber::{Batch, Brood, FiberRef, Header};
-use crate::park::{self, Deadline, Mask, Outcome, Reason, Wait, Waiter};
+use crate::park::{self, Deadline, Details, Mask, Outcome, Reason, Wait, Waiter};
 use crate::sched;
 use crate::spawn::{Failure, JoinError, Overseer, Target};
 use crate::util::list::{Links, List, Listed};
@@ -241,7 +241,27 @@ impl Brood for Block {
     }
 }
 
+/// How many children a dump names as those that a scope waits for, and how many it counts at most.
+const MOST_NAMED: usize = 64;
+const MOST_COUNTED: usize = 1000;
+
 impl State {
+    /// Calls `f` with the children until it says no.
+    fn each_child(&self, mut f: impl FnMut(NonNull<Header>) -> bool) {
+        for list in [&self.told, &self.untold] {
+            let mut next = list.front();
+            while let Some(child) = next {
+                // SAFETY: it is linked, so it is alive while the lock is held.
+                let task = unsafe { child.as_ref() }.task.get();
+                if !task.is_none_or(&mut f) {
+                    return;
+                }
+                // SAFETY: it is in this list.
+                next = unsafe { list.after(child) };
+            }
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.told.is_empty() && self.untold.is_empty()
     }
@@ -252,6 +272,25 @@ struct Listening<'a>(&'a Block);
 impl Wait for Listening<'_> {
     fn withdraw(&self) -> bool {
         !core::mem::replace(&mut self.0.state.lock().waiter, ptr::null()).is_null()
+    }
+
+    fn describe(&self, details: &mut Details) {
+        // Before the lock, under which nothing is allocated.
+        details.tasks.reserve(MOST_NAMED);
+        let mut count = 0;
+        self.0.state.lock().each_child(|task| {
+            count += 1;
+            if count <= MOST_NAMED {
+                // SAFETY: it has not ended, or it would not be linked.
+                details.tasks.push(unsafe { task.as_ref() }.id);
+            }
+            count < MOST_COUNTED
+        });
+        let _ = match count {
+            1 => write!(details, "the end of a task of a scope"),
+            MOST_COUNTED => write!(details, "the end of {MOST_COUNTED} tasks of a scope, or more"),
+            count => write!(details, "the end of {count} tasks of a scope"),
+        };
     }
 }
 

@@ -84,7 +84,20 @@ impl<'a> Target<'a> {
 /// The attributes of a task that has nothing special, for that target.
 #[inline]
 pub(crate) fn plain(target: &Target<'_>, spawned_at: &'static Location<'static>) -> Attributes {
-    Attributes { name: None, stack_size: target.stack_size(), spawned_at, structured: false, inherits: true }
+    Attributes {
+        name: None,
+        stack_size: target.stack_size(),
+        spawned_at,
+        structured: false,
+        inherits: true,
+        parent: spawner(),
+    }
+}
+
+/// The id of the task that spawns, for dumps; 0 for a thread that is no task.
+#[inline]
+pub(super) fn spawner() -> u64 {
+    sched::current().map_or(0, |(_, task)| task.id)
 }
 
 /// Spawns a task that may borrow.
@@ -475,7 +488,8 @@ impl Builder {
 
     fn attributes(self, stack_size: usize, spawned_at: &'static Location<'static>) -> Attributes {
         let stack_size = self.stack_size.unwrap_or(stack_size);
-        Attributes { name: self.name, stack_size, spawned_at, structured: false, inherits: true }
+        let parent = spawner();
+        Attributes { name: self.name, stack_size, spawned_at, structured: false, inherits: true, parent }
     }
 
     fn check(&self) -> io::Result<()> {

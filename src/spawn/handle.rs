@@ -1,13 +1,13 @@
 //! The handle that joins.
 
-use core::fmt;
+use core::fmt::{self, Write};
 use core::ptr::NonNull;
 
 use super::cell::{Failure, Owned};
 use super::error::JoinError;
 use super::task::Task;
 use crate::fiber::FiberRef;
-use crate::park::{self, Deadline, Outcome, Reason, Wait, Waiter};
+use crate::park::{self, Deadline, Details, Outcome, Reason, Wait, Waiter};
 
 /// The right to wait for a task's end and to have its result.
 ///
@@ -145,5 +145,10 @@ impl Node<'_> {
 impl Wait for Node<'_> {
     fn withdraw(&self) -> bool {
         self.fiber.join.withdraw(self.place())
+    }
+
+    fn describe(&self, details: &mut Details) {
+        let _ = write!(details, "join of task {}", &**self.fiber);
+        details.tasks.push(self.fiber.id);
     }
 }

@@ -42,6 +42,7 @@ fn tracked() -> (NonNull<Header>, Owned<Tracked>, Arc<AtomicUsize>) {
         spawned_at: Location::caller(),
         structured: false,
         inherits: true,
+        parent: 0,
     };
     // SAFETY: it borrows nothing.
     let (task, owned) = unsafe { make(closure, attributes) };

@@ -39,6 +39,7 @@ where
         spawned_at: place,
         structured: false,
         inherits: false,
+        parent: 0,
     };
     // SAFETY: the root runs, and its result is taken, on this thread; this frame stays until it has ended:
     // `run_root` returns only then, and does not unwind.

@@ -66,7 +66,7 @@ mod tests;
 pub(crate) use guard::Guard;
 pub(crate) use pool::Pool;
 pub(crate) use room::Room;
-pub(crate) use slab::Slabs;
+pub(crate) use slab::{Cursor, Slabs, Slot};
 pub(crate) use stack::Stack;
 
 /// Usable bytes of a task's stack unless its builder says otherwise.

@@ -11,9 +11,7 @@ use super::error::{Exhausted, What};
 use super::guard::Guard;
 use super::layout::Layout;
 use super::room::{Room, no_addresses};
-#[cfg(test)]
-use super::slab::Slot;
-use super::slab::{Slab, Slabs};
+use super::slab::{Cursor, Slab, Slabs, Slot};
 use super::stack::Stack;
 use crate::sys::mem;
 
@@ -176,6 +174,15 @@ impl Pool {
     /// the tables beside the slots, at no stack.
     pub(crate) fn for_each_occupant(&self, f: impl FnMut(NonNull<()>)) {
         self.slabs.for_each_occupant(f);
+    }
+
+    /// As [`Slabs::walk`].
+    ///
+    /// # Safety
+    /// As for that.
+    pub(crate) unsafe fn walk(&self, cursor: &mut Cursor, f: impl FnMut(Slot) -> bool) -> bool {
+        // SAFETY: by this function's contract.
+        unsafe { self.slabs.walk(cursor, f) }
     }
 
     /// The slot that an address lies in, whether in use or not.

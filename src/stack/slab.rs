@@ -9,9 +9,13 @@
 //! ```text
 //!   ┌───────┬───────┬─  ─┬───────┬──────────────┐   of each slot one word:
 //!   │ slot 0│ slot 1│ …  │ n - 1 │ table        │   out:   its occupant, or null for nobody yet
-//!   └───────┴───────┴─  ─┴───────┴──────────────┘   home:  the next of the slots that are home, tagged; or anything, if the
-//!                                                          slot was not out since the slab was last empty
+//!   └───────┴───────┴─  ─┴───────┴──────────────┘   home:  tagged, so nobody's; the next of the slots that are home, or,
+//!                                                          if the slot was not out since the slab was last empty, anything;
+//!                                                          or null
 //! ```
+//! So an occupant's address is in the word only while the slot is out. Any thread may read the words for as long as the slab is there: to write
+//! them is the home thread's, and what it forgets of the table reads as null.
+//!
 //! Beside the slots, not in them, so that looking through all of them touches no stack. And in the mapping, not on the heap: when
 //! all slots are home, nothing in the table matters, and its pages go back to the system like those of the stacks, at any place in
 //! whatever order. So a spike of tasks leaves nothing behind but addresses. For the same reason the slots that are home have no list but
@@ -217,7 +221,7 @@ impl Slab {
         self.word(index)
     }
 
-    /// Who occupies a slot, out or not, that is below `begun`; null for nobody.
+    /// Who occupies a slot, out or not; null for nobody. From any thread: what is in the word of a slot that is home is no occupant.
     fn occupant_of(&self, index: u32) -> *mut () {
         let occupant = self.word(index).load(Ordering::Acquire);
         if occupant.addr() & HOME == 0 { occupant } else { ptr::null_mut() }
@@ -226,10 +230,17 @@ impl Slab {
     /// The slot that an address lies in. Async-signal-safe.
     fn find(&self, addr: usize) -> Option<Slot> {
         let offset = addr.checked_sub(self.start.addr().get())?;
-        let index = u32::try_from(offset / self.layout.stride).ok().filter(|&i| i < self.count)?;
+        self.get(u32::try_from(offset / self.layout.stride).ok()?)
+    }
+
+    /// Slot `index`, if there are so many. From any thread.
+    fn get(&self, index: u32) -> Option<Slot> {
+        if index >= self.count {
+            return None;
+        }
         let limit = self.limit(index);
         Some(Slot {
-            occupant: if index < self.begun.get() { self.occupant_of(index) } else { ptr::null_mut() },
+            occupant: self.occupant_of(index),
             guard: limit - self.layout.guard,
             limit,
             base: self.base(index),
@@ -281,6 +292,13 @@ impl Slot {
     pub(crate) fn is_guard(&self, addr: usize) -> bool {
         (self.guard..self.limit).contains(&addr)
     }
+}
+
+/// A place in a list of slabs. What is added to the list later lies before it.
+#[derive(Debug, Default)]
+pub(crate) struct Cursor {
+    /// The slab, and the slot in it; `None`: at the begin.
+    at: Option<(*const Slab, u32)>,
 }
 
 /// All slabs of a pool, newest first. Append-only until it is dropped.
@@ -339,6 +357,27 @@ impl Slabs {
         for slab in self.iter() {
             (0..slab.begun.get()).filter_map(|index| NonNull::new(slab.occupant_of(index))).for_each(&mut f);
         }
+    }
+
+    /// Calls `f` with each slot from `cursor` on, which it moves, until it says no. True: that was the last one.
+    ///
+    /// # Safety
+    /// `cursor` is new, or was moved by this list.
+    pub(crate) unsafe fn walk(&self, cursor: &mut Cursor, mut f: impl FnMut(Slot) -> bool) -> bool {
+        let (mut slab, mut index) = cursor.at.unwrap_or((self.head.load(Ordering::Acquire), 0));
+        // SAFETY: null, or a slab of this list, which frees none before it is dropped itself.
+        while let Some(here) = unsafe { slab.as_ref() } {
+            while let Some(slot) = here.get(index) {
+                index += 1;
+                if !f(slot) {
+                    cursor.at = Some((slab, index));
+                    return false;
+                }
+            }
+            (slab, index) = (here.next, 0);
+        }
+        cursor.at = Some((slab, 0));
+        true
     }
 
     /// Slots that are out.

@@ -1,12 +1,12 @@
 //! `Barrier`.
 
-use core::fmt;
+use core::fmt::{self, Write};
 use core::panic::RefUnwindSafe;
 
 use super::queue::{Node, Queue};
 #[cfg(all(test, loom))]
 use crate::park::Waiter;
-use crate::park::{self, Deadline, Outcome, Reason, Wait};
+use crate::park::{self, Deadline, Details, Outcome, Reason, Wait};
 use crate::util::atomic::{AtomicUsize, Ordering, const_fn};
 
 /// Lets several tasks wait for each other.
@@ -58,6 +58,12 @@ impl Wait for Waiting<'_> {
         let linked = unsafe { queue.unlink(node) };
         barrier.here.store(barrier.here.load(Ordering::Relaxed) - usize::from(linked), Ordering::Relaxed);
         linked
+    }
+
+    fn describe(&self, details: &mut Details) {
+        // Relaxed: a look.
+        let here = self.0.here.load(Ordering::Relaxed);
+        let _ = write!(details, "a Barrier, {here} of {} are there", self.0.all);
     }
 }
 

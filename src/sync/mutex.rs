@@ -129,7 +129,7 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
         park::checkpoint();
-        self.raw.lock(Mode::Write);
+        self.raw.lock(Mode::Lock);
         self.guard()
     }
 
@@ -142,7 +142,7 @@ impl<T: ?Sized> Mutex<T> {
     /// `WouldBlock` if it is held. `Poisoned`, with the guard, if the mutex is poisoned.
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
-        if !self.raw.try_lock(Mode::Write) {
+        if !self.raw.try_lock(Mode::Lock) {
             park::in_vain();
             return Err(TryLockError::WouldBlock);
         }
@@ -173,8 +173,8 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     pub fn try_lock_for(&self, timeout: Duration) -> TryLockResult<MutexGuard<'_, T>> {
         park::checkpoint();
-        if !self.raw.try_lock(Mode::Write)
-            && (timeout.is_zero() || !self.raw.lock_contended(Mode::Write, Deadline::after(timeout)))
+        if !self.raw.try_lock(Mode::Lock)
+            && (timeout.is_zero() || !self.raw.lock_contended(Mode::Lock, Deadline::after(timeout)))
         {
             return Err(TryLockError::WouldBlock);
         }
@@ -195,6 +195,7 @@ impl<T: ?Sized> Mutex<T> {
     /// The caller has just taken the lock.
     #[inline]
     fn guard(&self) -> LockResult<MutexGuard<'_, T>> {
+        self.raw.note_holder();
         self.raw.poison.result(MutexGuard { lock: self, since: Since::now(), _not_send: PhantomData })
     }
 }
@@ -218,7 +219,7 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
         let lock = self.lock;
         core::mem::forget(self);
         // SAFETY: the guard was the lock.
-        unsafe { lock.raw.unlock(Mode::Write) };
+        unsafe { lock.raw.unlock(Mode::Lock) };
         Released(lock)
     }
 }
@@ -229,7 +230,7 @@ pub(super) struct Released<'a, T: ?Sized>(&'a Mutex<T>);
 impl<'a, T: ?Sized> Released<'a, T> {
     /// Takes the lock again, whatever comes.
     pub(super) fn lock_again(self) -> LockResult<MutexGuard<'a, T>> {
-        self.0.raw.lock_regardless(Mode::Write);
+        self.0.raw.lock_regardless(Mode::Lock);
         self.0.guard()
     }
 }

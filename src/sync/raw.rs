@@ -51,9 +51,11 @@
 //! * *A clock for the bound*: it is read on each wait, and the number of passes bounds it as well.
 //! * *Spinning with one worker*: the holder, if it is a task, cannot run meanwhile.
 
+use core::sync::atomic::{AtomicU8, AtomicU16};
+
 #[cfg(all(test, loom))]
 use crate::park::Waiter;
-use crate::park::{self, Deadline, Mask, Outcome, Reason, Wait};
+use crate::park::{self, Deadline, Details, Holder, LockAt, Mask, Outcome, Reason, Wait};
 use crate::sched;
 use crate::util::atomic::{AtomicU32, Ordering, const_fn};
 
@@ -79,6 +81,8 @@ const SPINS: u32 = 100;
 pub(super) enum Mode {
     Read,
     Write,
+    /// As `Write`, by a Mutex: for dumps.
+    Lock,
 }
 
 /// A node's note.
@@ -101,12 +105,19 @@ pub(super) struct RawLock {
     state: AtomicU32,
     /// Here, since here is room.
     pub(super) poison: Flag,
+    /// And here, in the three bytes that are left: who holds the lock alone, as [`Holder`] says; 0: not known. The high bits first.
+    ///
+    /// Written by each holder, for dumps, and never cleared: of use only while `WRITER` is on. (So a dump may name the last holder of a
+    /// lock that somebody has just taken, and is about to say so.)
+    holder_high: AtomicU8,
+    holder_low: AtomicU16,
 }
 
 /// A waiter's way out of the queue.
 struct Waiting<'a> {
     lock: &'a RawLock,
     node: &'a Node<Note>,
+    mode: Mode,
 }
 
 impl Mode {
@@ -114,14 +125,14 @@ impl Mode {
     fn unit(self) -> u32 {
         match self {
             Mode::Read => READER,
-            Mode::Write => WRITER,
+            Mode::Write | Mode::Lock => WRITER,
         }
     }
 
     /// Whether the lock can be taken so, in that state.
     fn fits(self, state: u32) -> bool {
         match self {
-            Mode::Write => state & (WRITER | HANDOFF) == 0 && state < READER,
+            Mode::Write | Mode::Lock => state & (WRITER | HANDOFF) == 0 && state < READER,
             // Past the queue only while its head is on its way, which finds the lock taken then.
             Mode::Read => state & (WRITER | HANDOFF) == 0 && (state & QUEUED == 0 || state & WOKEN != 0),
         }
@@ -131,7 +142,13 @@ impl Mode {
 impl RawLock {
     const_fn! {
         pub(super) const fn new() -> RawLock {
-            RawLock { queue: Queue::new(), state: AtomicU32::new(0), poison: Flag::new() }
+            RawLock {
+                queue: Queue::new(),
+                state: AtomicU32::new(0),
+                poison: Flag::new(),
+                holder_high: AtomicU8::new(0),
+                holder_low: AtomicU16::new(0),
+            }
         }
     }
 
@@ -155,6 +172,24 @@ impl RawLock {
     fn take(&self, from: u32, to: u32) -> Result<(), u32> {
         // Acquire pairs with the Release of all who released it (exchanges in between go on with their sequence).
         self.state.compare_exchange_weak(from, to, Ordering::Acquire, Ordering::Relaxed).map(drop)
+    }
+
+    /// For dumps: the caller holds it, alone.
+    #[inline(always)]
+    pub(super) fn note_holder(&self) {
+        self.set_holder(sched::current().map_or(Holder::THREAD, |(_, task)| Holder::bits(task.id)));
+    }
+
+    #[inline(always)]
+    fn set_holder(&self, bits: u32) {
+        // Relaxed, all: for people. The low bits are meant.
+        self.holder_low.store(bits as u16, Ordering::Relaxed);
+        self.holder_high.store((bits >> 16) as u8, Ordering::Relaxed);
+    }
+
+    fn holder(&self) -> u32 {
+        let high = u32::from(self.holder_high.load(Ordering::Relaxed));
+        u32::from(self.holder_low.load(Ordering::Relaxed)) | high << 16
     }
 
     /// Takes the lock. (The `checkpoint` is the caller's. It costs nothing that could be measured: the exchange hides it.)
@@ -188,7 +223,8 @@ impl RawLock {
         let node = Node::new(Note::Retry);
         let mut passes = None;
         while self.enlist(&node, mode, passes) {
-            match park::park(Reason::Lock, deadline, &node.waiter, &Waiting { lock: self, node: &node }) {
+            match park::park(Reason::Lock, deadline, &node.waiter, &Waiting { lock: self, node: &node, mode })
+            {
                 Outcome::TimedOut => return false,
                 Outcome::Cancelled => park::throw_cancelled(),
                 Outcome::Woken if node.note() == Note::Granted => return true,
@@ -246,7 +282,7 @@ impl RawLock {
         }
         node.set_note(match mode {
             Mode::Read => Note::Read,
-            Mode::Write => Note::Write { next },
+            Mode::Write | Mode::Lock => Note::Write { next },
         });
         if passes.is_some() {
             // SAFETY: it is in no queue; the caller's frame is there until it is unlinked.
@@ -290,6 +326,8 @@ impl RawLock {
             match self.state.compare_exchange_weak(state, after, Ordering::AcqRel, Ordering::Relaxed) {
                 Err(now) => state = now,
                 Ok(_) => {
+                    // Until it runs, and says so itself.
+                    self.set_holder(0);
                     let claimed = queue.pop(given);
                     self.note_if_empty(queue.is_empty());
                     drop(queue);
@@ -382,6 +420,22 @@ impl Wait for Waiting<'_> {
         }
         true
     }
+
+    fn describe(&self, details: &mut Details) {
+        details.text.push_str(match self.mode {
+            Mode::Lock => "lock of a Mutex",
+            Mode::Write => "write of an RwLock",
+            Mode::Read => "read of an RwLock",
+        });
+        // Relaxed: a look.
+        let state = self.lock.state.load(Ordering::Relaxed);
+        let holder = match state / READER {
+            _ if state & WRITER != 0 => Holder::of_bits(self.lock.holder()),
+            0 => Holder::Nobody,
+            readers => Holder::Readers(readers),
+        };
+        details.lock = Some(LockAt { address: core::ptr::from_ref(self.lock).addr(), holder });
+    }
 }
 
 #[cfg(all(test, loom))]
@@ -391,7 +445,7 @@ impl RawLock {
         let node = Node::of(waiter, Note::Retry);
         let mut passes = None;
         while self.enlist(&node, mode, passes) {
-            match park(&Waiting { lock: self, node: &node }) {
+            match park(&Waiting { lock: self, node: &node, mode }) {
                 Outcome::TimedOut | Outcome::Cancelled => return false,
                 Outcome::Woken if node.note() == Note::Granted => return true,
                 Outcome::Woken => passes = Some(passes.map_or(0, |passes| passes + 1)),

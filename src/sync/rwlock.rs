@@ -174,6 +174,7 @@ impl<T: ?Sized> RwLock<T> {
     /// The caller has just taken the write lock.
     #[inline]
     fn write_guard(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
+        self.raw.note_holder();
         self.raw.poison.result(RwLockWriteGuard { lock: self, since: Since::now(), _not_send: PhantomData })
     }
 }

@@ -5,13 +5,13 @@
 //! the head, and the next, for as long as there is enough. A waiter that leaves without (cancelled) serves, too: what it kept
 //! the next from may be enough for that one.
 
-use core::fmt;
+use core::fmt::{self, Write};
 use core::mem;
 use std::error::Error;
 use std::sync::Arc;
 
 use super::queue::{Node, Queue};
-use crate::park::{self, Deadline, Outcome, Reason, Wait};
+use crate::park::{self, Deadline, Details, Outcome, Reason, Wait};
 use crate::util::atomic::{AtomicUsize, Ordering, const_fn};
 
 /// Somebody is queued. Changed under the queue's lock.
@@ -99,6 +99,10 @@ impl Wait for Waiting<'_> {
         drop(queue);
         semaphore.serve();
         true
+    }
+
+    fn describe(&self, details: &mut Details) {
+        let _ = write!(details, "permits of a Semaphore, {} free", self.0.available());
     }
 }
 

@@ -1,10 +1,10 @@
 //! `WaitGroup`.
 
-use core::fmt;
+use core::fmt::{self, Write};
 use std::sync::Arc;
 
 use super::queue::{Node, Queue};
-use crate::park::{self, Deadline, Outcome, Reason, Wait};
+use crate::park::{self, Deadline, Details, Outcome, Reason, Wait};
 use crate::util::atomic::{AtomicUsize, Ordering};
 
 /// Waits until every clone of it is gone.
@@ -41,6 +41,11 @@ impl Wait for Waiting<'_> {
     fn withdraw(&self) -> bool {
         // SAFETY: in this queue, or in none.
         unsafe { self.0.queue.lock().unlink(self.1) }
+    }
+
+    fn describe(&self, details: &mut Details) {
+        // Relaxed: a look.
+        let _ = write!(details, "a WaitGroup, {} to go", self.0.count.load(Ordering::Relaxed));
     }
 }
 

@@ -1,6 +1,8 @@
 //! The operating system, as the rest of the crate sees it. The only place that names `libc`.
 
+pub(crate) mod barrier;
 pub(crate) mod clock;
+pub(crate) mod describe;
 pub(crate) mod epoll;
 pub(crate) mod file;
 pub(crate) mod mem;

@@ -2,6 +2,16 @@
 
 use std::fs;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Signals whose handler is the runtime's own: bits as in [`Status`].
+static HARMLESS: AtomicU64 = AtomicU64::new(0);
+
+/// The handler for that signal is the runtime's own, and wakes no task.
+pub(crate) fn wakes_nobody(signal: i32) {
+    // Relaxed: who looks before this sees a handler, as ever.
+    HARMLESS.fetch_or(1 << (signal - 1), Ordering::Relaxed);
+}
 
 /// Two lines of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +43,9 @@ impl Status {
     pub(crate) fn has_signal_handlers(&self) -> bool {
         let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
         let known = faults.into_iter().chain(32..=34);
-        self.caught & !known.fold(0, |set, signal| set | 1 << (signal - 1)) != 0
+        // Relaxed: as in `wakes_nobody`.
+        let harmless = HARMLESS.load(Ordering::Relaxed);
+        self.caught & !known.fold(harmless, |set, signal| set | 1 << (signal - 1)) != 0
     }
 }
 

@@ -66,6 +66,16 @@ impl<T: Linked> Fifo<T> {
         self.len.set(self.len.get() + 1);
     }
 
+    /// Calls `f` with each, from the oldest on.
+    pub(crate) fn for_each(&self, mut f: impl FnMut(NonNull<T>)) {
+        let mut next = self.head.get();
+        while let Some(item) = NonNull::new(next.cast_mut()) {
+            // SAFETY: an element in the queue is alive, by the contract of `push`.
+            next = unsafe { item.as_ref() }.next().get();
+            f(item);
+        }
+    }
+
     /// Puts it before the oldest.
     ///
     /// # Safety
@@ -120,6 +130,10 @@ mod tests {
                 unsafe { queue.push(NonNull::from(item)) };
             }
             assert_eq!(queue.len(), 10, "round {round}");
+            let mut seen = Vec::new();
+            // SAFETY: the items outlive the queue.
+            queue.for_each(|item| seen.push(unsafe { item.as_ref() }.0));
+            assert_eq!(seen, Vec::from_iter(0..10));
             for want in 0..10 {
                 let item = queue.pop().unwrap();
                 // SAFETY: the items outlive the queue.

@@ -8,6 +8,7 @@ mod http_client;
 mod channels;
 mod chunked_body;
 mod crawl;
+mod dump;
 mod echo_server;
 mod fetch;
 mod find_bugs;

@@ -1,8 +1,9 @@
-//! Tests of `run` and `Runtime`: start, use, end; watchdog and debug mode.
+//! Tests of `run` and `Runtime`: start, use, end; dumps, watchdog and debug mode.
 
 #[path = "../common/mod.rs"]
 mod common;
 
+mod dump;
 mod end;
 mod run;
 mod shutdown;

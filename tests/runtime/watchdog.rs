@@ -420,15 +420,18 @@ fn what_may_be_a_deadlock_is_said_once_in_debug_mode() {
         thread::sleep(Duration::from_millis(10));
         let text = process.stderr();
         // So that there was time for a second one.
-        if text.split_once(WARNING).is_some_and(|(_, rest)| rest.matches("woken").count() >= 4) {
+        if text.split_once(WARNING).is_some_and(|(_, rest)| {
+            rest.matches("woken").count() >= 4 && rest.contains("task 'main' (#") && rest.contains("\n\n")
+        }) {
             break text;
         }
     };
     assert_eq!(text.matches(WARNING).count(), 1, "{text}");
     let (_, rest) = text.split_once(WARNING).unwrap();
     for name in ["'bystander'", "'main'"] {
+        let begin = format!("task {name} (#");
         let listed =
-            rest.lines().filter(|line| line.contains(name) && line.contains("waits in park")).count();
+            rest.lines().filter(|line| line.starts_with(&begin) && line.contains(": waits in park")).count();
         assert_eq!(listed, 1, "{text}");
     }
     drop(process);

@@ -11,7 +11,7 @@ use crate::channel::receiver::{Receiver, Source};
 use crate::channel::sender::Sender;
 use crate::channel::shared::Side;
 use crate::channel::state::{Reserved, Took};
-use crate::park::Claim;
+use crate::park::{Claim, Details};
 
 /// What a select has got, which its operation is completed with, or which is given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,8 @@ pub(crate) unsafe trait Handle {
     unsafe fn link(&self, node: &Node, watch: bool, claim: &Claim) -> Link;
     /// Unlinks the node, if it is linked.
     fn unlink(&self, node: &Node, watch: bool);
+    /// For a dump.
+    fn describe(&self, details: &mut Details);
     /// Undoes `got`, so that nothing is lost.
     ///
     /// # Safety
@@ -129,6 +131,10 @@ unsafe impl<T> Handle for Sender<T> {
 
     fn unlink(&self, node: &Node, watch: bool) {
         self.0.unlink(node, Side::Send, watch);
+    }
+
+    fn describe(&self, details: &mut Details) {
+        self.0.describe(Side::Send, details);
     }
 
     unsafe fn give_back(&self, got: Got, _room: &Room) {
@@ -210,6 +216,14 @@ unsafe impl<T> Handle for Receiver<T> {
             Source::Channel(channel) => drop(channel.unlink(node, Side::Receive, watch)),
             Source::Clock(clock, _) => drop(clock.unlink(node, watch)),
             Source::Never => {}
+        }
+    }
+
+    fn describe(&self, details: &mut Details) {
+        match &self.0 {
+            Source::Channel(channel) => channel.describe(Side::Receive, details),
+            Source::Clock(clock, _) => details.text.push_str(clock.name()),
+            Source::Never => details.text.push_str("recv on never channel"),
         }
     }
 

@@ -33,7 +33,7 @@
 //!   and find nobody, in step, for as long as the timing likes.
 
 use core::cell::Cell;
-use core::fmt;
+use core::fmt::{self, Write};
 use core::hash::{BuildHasher, Hasher};
 use std::hash::RandomState;
 
@@ -43,7 +43,7 @@ use super::room::Room;
 use crate::channel::clock::deadline;
 use crate::channel::node::{Given, Node};
 use crate::channel::shared::Promised;
-use crate::park::{self, Claim, Deadline, Outcome, Reason, Wait, Waiter, park, throw_cancelled};
+use crate::park::{self, Claim, Deadline, Details, Outcome, Reason, Wait, Waiter, park, throw_cancelled};
 use crate::sched;
 use crate::util::rng::Rng;
 
@@ -83,11 +83,25 @@ enum Waited {
     TimedOut,
 }
 
-struct Selecting<'a>(&'a Claim);
+struct Selecting<'a>(&'a Claim, &'a [Entry<'a>]);
+
+/// Of how many operations a dump says which they are.
+const MOST_NAMED: usize = 8;
 
 impl Wait for Selecting<'_> {
     fn withdraw(&self) -> bool {
         self.0.withdraw()
+    }
+
+    fn describe(&self, details: &mut Details) {
+        details.text.push_str("select");
+        for (index, entry) in self.1.iter().enumerate().take(MOST_NAMED) {
+            details.text.push_str(if index == 0 { ": " } else { "; " });
+            entry.handle.describe(details);
+        }
+        if self.1.len() > MOST_NAMED {
+            let _ = write!(details, "; and {} more", self.1.len() - MOST_NAMED);
+        }
     }
 }
 
@@ -184,7 +198,9 @@ fn wait(entries: &[Entry<'_>], biased: bool, until: Deadline, watch: bool) -> Wa
     let claim = Claim::new();
     let (link, place, due) = link(entries, biased, watch, &waiter, &claim);
     let outcome = match link {
-        Link::Linked | Link::Claimed => park(Reason::Select, due.min(until), &waiter, &Selecting(&claim)),
+        Link::Linked | Link::Claimed => {
+            park(Reason::Select, due.min(until), &waiter, &Selecting(&claim, entries))
+        }
         Link::Promised => park(Reason::Select, Deadline::NEVER, &waiter, &Promised),
         Link::Ready | Link::Got(_) => Outcome::Woken,
     };
