@@ -92,6 +92,9 @@ use crate::sched::{self, TimerOwner, Unwinding, Worker};
 use crate::timer;
 use crate::util::atomic::Ordering;
 
+/// How many tasks may begin each other at once before others have a turn.
+const LONGEST_CHAIN: u32 = 64;
+
 /// How a wait ended.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -405,6 +408,19 @@ fn while_asked(task: &Header) {
     while task.signals.get() & Signals::DUMP != 0 {
         dump::answer(task, &Never, Deadline::NEVER);
         suspend(task);
+    }
+}
+
+/// Before a task is made that is to begin at once: a suspension point. Lets others go first if there were many such, each begun by the
+/// one before: each has a budget of its own.
+#[inline(always)]
+pub(crate) fn checkpoint_before_begin() {
+    checkpoint();
+    if let Some((worker, task)) = sched::current()
+        && worker.chain() >= LONGEST_CHAIN
+        && !task.in_hook.get()
+    {
+        go_last();
     }
 }
 

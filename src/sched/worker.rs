@@ -80,6 +80,8 @@ pub(crate) struct Worker {
     pub(super) rested: Cell<bool>,
     /// When to look for a deadlock; `u64::MAX`: not at all.
     pub(super) look_at: Cell<u64>,
+    /// Of tasks each of which began the next one at once, in its own first slice: the number of the last one's slice, and how many.
+    chain: Cell<(u64, u32)>,
     /// The task whose end ends the runtime; null for none.
     pub(super) root: Cell<*const Header>,
     /// Carriers of this size run task after task. Zero, which no task asks for, if each is looked at between two (see `debug`).
@@ -254,6 +256,7 @@ impl Worker {
             endless: Cell::new(0),
             rested: Cell::new(false),
             look_at: Cell::new(u64::MAX),
+            chain: Cell::new((0, 0)),
             root: Cell::new(ptr::null()),
             cancelled_at: Cell::new(u64::MAX),
             complain_at: Cell::new(u64::MAX),
@@ -303,6 +306,7 @@ impl Worker {
         // SAFETY: alive, by this function's contract.
         unsafe { task.as_ref() }.local.set(true);
         self.local_unstarted.set(self.local_unstarted.get() + 1);
+        self.chain.set((self.pulse.switches() + 1, self.chain() + 1));
         running.run.set(Run::Queued);
         let (ready, fresh) = self.round.get();
         if both {
@@ -315,6 +319,12 @@ impl Worker {
         // SAFETY: by this function's contract; the reference keeps it alive.
         unsafe { self.queue.push_first(task) };
         self.round.set((ready + 1 + usize::from(both), fresh));
+    }
+
+    /// How many tasks began each other at once, down to the one that runs, without any other task's turn.
+    pub(crate) fn chain(&self) -> u32 {
+        let (slice, length) = self.chain.get();
+        if slice == self.pulse.switches() { length } else { 0 }
     }
 
     /// From this worker's thread: something has come for a task that lives here. Ready, if it parks for

@@ -430,7 +430,7 @@ impl Builder {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        park::checkpoint();
+        park::checkpoint_before_begin();
         let (task, handle) = self.make_eager(Location::caller(), f)?;
         // SAFETY: the scheduler's reference; new; it stays on this thread.
         unsafe { park::let_begin(task) };

@@ -325,3 +325,26 @@ fn a_caller_of_eager_tasks_gives_way() {
         assert_eq!(drops.count(), 1);
     });
 }
+
+#[test]
+fn a_chain_of_eager_tasks_gives_way() {
+    let _watchdog = watchdog(60);
+    fn link(over: &Rc<RefCell<(bool, u32)>>) {
+        over.borrow_mut().1 += 1;
+        let (is_over, length) = *over.borrow();
+        if !is_over {
+            assert!(length < 1000, "nobody else has had a turn");
+            let over = over.clone();
+            spawn_eager(move || link(&over)).join().unwrap();
+        }
+    }
+    for n in workers() {
+        on(n, || {
+            let over = Rc::new(RefCell::new((false, 0)));
+            let ends = over.clone();
+            let other = spawn_local(move || ends.borrow_mut().0 = true);
+            link(&over);
+            other.join().unwrap();
+        });
+    }
+}
