@@ -9,7 +9,7 @@ use ::loom::thread;
 
 use super::claim::Claim;
 use super::token::{has_token, take_token, unpark};
-use super::{Outcome, Reason, Wait, Waiter, cancel, end_park, finish, prepare, wake_task};
+use super::{Deadline, Outcome, Reason, Wait, Waiter, cancel, end_park, finish, prepare, wake_task};
 use crate::fiber::loom::task;
 use crate::fiber::{FiberRef, Header, JoinSlot, NOTIFY, Run, Settled, Signals};
 use crate::sched::loom::Home;

@@ -16,7 +16,7 @@ use crate::sched::{self, Shared};
 ///
 /// It is no moment at which all stood still: each task is seen at a moment of its own.
 ///
-/// Costs nothing while nobody asks. Functions are named as far as the program has symbols; with `debug = "line-tables-only"` in the profile there
+/// Costs nothing while nobody asks. Functions are named as far as the program has symbols; with `debug = "limited"` in the profile there
 /// are lines, too.
 ///
 /// The caller waits: a task parks. (In a panic hook its worker counts as busy.)

@@ -509,3 +509,59 @@ fn circles_are_named() {
         tasks.into_iter().for_each(|task| drop(task.join()));
     }
 }
+
+/// Who lets another task begin at once, and who yields while it unwinds, may be asked while it is ready. It goes on in its own turn.
+#[test]
+fn who_is_asked_while_ready_goes_on_in_its_turn() {
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    struct Yields(Arc<AtomicBool>);
+    impl Drop for Yields {
+        fn drop(&mut self) {
+            while !self.0.load(SeqCst) {
+                layby::yield_now();
+            }
+        }
+    }
+    let _watchdog = watchdog(60);
+    let runtime = runtime(1);
+    let end = Arc::new(AtomicBool::new(false));
+    let flag = end.clone();
+    let eager = named(&runtime, "eager", move || {
+        let begun = std::rc::Rc::new(std::cell::Cell::new(0));
+        for round in 1.. {
+            let counts = begun.clone();
+            let task = task::spawn_eager(move || {
+                counts.set(counts.get() + 1);
+                layby::yield_now();
+            });
+            assert_eq!(begun.get(), round, "it has begun");
+            task.join().unwrap();
+            if flag.load(SeqCst) {
+                return 3;
+            }
+        }
+        0
+    });
+    let flag = end.clone();
+    let unwinding = named(&runtime, "unwinding", move || {
+        let caught = std::panic::catch_unwind(|| {
+            let _yields = Yields(flag);
+            panic!("on purpose");
+        });
+        u32::from(caught.is_err()) + 2
+    });
+    // Until each was met in the middle of it a hundred times.
+    let mut met = (0, 0);
+    while met.0 < 100 || met.1 < 100 {
+        let dump = runtime.dump();
+        let ready = |name| {
+            let task = dump.tasks().iter().find(|task| task.name() == Some(name));
+            u32::from(task.is_some_and(|task| task.state() == TaskState::Ready))
+        };
+        met = (met.0 + ready("eager"), met.1 + ready("unwinding"));
+    }
+    end.store(true, SeqCst);
+    assert_eq!((eager.join().unwrap(), unwinding.join().unwrap()), (3, 3));
+    // And a panic of another is still only that one's.
+    assert!(runtime.spawn(|| panic!("on purpose")).join().is_err());
+}
