@@ -480,6 +480,21 @@ pub(crate) fn checkpoint() {
     }
 }
 
+/// [`checkpoint`], and who has passed it, as a lock keeps that for dumps.
+#[inline(always)]
+pub(crate) fn checkpoint_of_holder() -> u32 {
+    match sched::current() {
+        Some((worker, task)) => {
+            checkpoint_of(worker, task);
+            Holder::bits(task.id)
+        }
+        None => {
+            thread::checkpoint();
+            Holder::THREAD
+        }
+    }
+}
+
 /// As [`checkpoint`], for an operation that need not ever wait as long as others keep up with it: I/O, a token, a
 /// message; or that asks for one in vain. A task that does nothing else yields now and then, before it takes anything.
 #[inline(always)]

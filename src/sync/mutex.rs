@@ -128,9 +128,10 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     #[inline]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        park::checkpoint();
+        let holder = park::checkpoint_of_holder();
         self.raw.lock(Mode::Lock);
-        self.guard()
+        self.raw.set_holder(holder);
+        self.noted_guard()
     }
 
     /// Takes the lock if it is free. Never waits for it; but a task that asks in vain again and again yields now and then.
@@ -196,6 +197,12 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     fn guard(&self) -> LockResult<MutexGuard<'_, T>> {
         self.raw.note_holder();
+        self.noted_guard()
+    }
+
+    /// [`guard`](Mutex::guard), of a holder that is noted already.
+    #[inline]
+    fn noted_guard(&self) -> LockResult<MutexGuard<'_, T>> {
         self.raw.poison.result(MutexGuard { lock: self, since: Since::now(), _not_send: PhantomData })
     }
 }

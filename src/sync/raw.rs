@@ -180,8 +180,9 @@ impl RawLock {
         self.set_holder(sched::current().map_or(Holder::THREAD, |(_, task)| Holder::bits(task.id)));
     }
 
+    /// As [`note_holder`](RawLock::note_holder), where the caller knows by `park::checkpoint_of_holder` who it is.
     #[inline(always)]
-    fn set_holder(&self, bits: u32) {
+    pub(super) fn set_holder(&self, bits: u32) {
         // Relaxed, all: for people. The low bits are meant.
         self.holder_low.store(bits as u16, Ordering::Relaxed);
         self.holder_high.store((bits >> 16) as u8, Ordering::Relaxed);
