@@ -136,10 +136,6 @@ mod soundness {}
 mod cancellation {}
 
 #[cfg(doctest)]
-#[doc = include_str!("../docs/debugging.md")]
-mod debugging {}
-
-#[cfg(doctest)]
 #[doc = include_str!("../docs/testing.md")]
 mod testing_page {}
 
